@@ -1,0 +1,55 @@
+# Everything a newcomer needs. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+WORKLOAD ?= ticket_triage
+# Airflow starts three times slower without bytecode
+unexport PYTHONDONTWRITEBYTECODE
+
+RUN := .venv/bin/python -m
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: install
+install: .venv/.installed ## Set up .venv with the pinned packages and the command .venv/bin/offpeak
+
+.venv/.installed: requirements.lock pyproject.toml .ci/install
+	@.ci/install
+	@touch $@
+
+.PHONY: demo
+demo: install ## Run WORKLOAD (ticket_triage) on a real Airflow and the emulator, in about two minutes
+	@exec $(RUN) offpeak.demo run $(WORKLOAD)
+
+.PHONY: up
+up: install ## Keep Airflow up with the DAGs until Ctrl-C; asks real providers if .env or the environment names one
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(RUN) offpeak.demo up
+
+.PHONY: test
+test: install ## Run all tests; those that need Postgres or a browser are skipped where there is none
+	@.ci/system-packages
+	$(RUN) pytest -n auto --maxprocesses 4 --dist loadgroup $(TESTS)
+
+.PHONY: check
+check: install ## Check format, lint, types and docker-compose.yml
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+.PHONY: format
+format: install ## Format the code and mend what the linter can
+	$(RUN) ruff check --fix-only .
+	$(RUN) ruff format .
+
+.PHONY: lock
+lock: install ## Resolve the packages anew into requirements.lock
+	.venv/bin/uv pip compile --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-annotate --upgrade pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove what the demo, the tests and the tools left (not .venv; not .up and offpeak-store, which may hold paid answers)
+	rm -rf .demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -path ./.up -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""Carry: answers that were paid for before are not asked again, whether they were published or not."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offpeak.files_sql import literal, quoted
+from offpeak.layout import layout_of
+from offpeak.states import RunState
+from offpeak.tables.columns import carried_schema
+from offpeak.tables.table import PROVENANCE, Layout
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from offpeak.site import Site
+    from offpeak.workload import Workload
+
+UNPUBLISHED = (RunState.REFUSED, RunState.FAILED, RunState.CANCELLED)
+LOOK_BACK_RUNS = 20
+"""So many of a workload's latest unpublished runs are searched for paid answers."""
+
+
+def carry(workload: Workload, site: Site, sql: duckdb.DuckDBPyConnection, work: Path) -> None:
+    """Write carried.parquet: for each wanted request that was answered before, its answer and provenance.
+
+    Reads `wanted.parquet` and `rows.parquet` in `work`. The published table comes first, then the
+    results of runs that were paid for but never published. TableError when the table cannot be read.
+    """
+    import pyarrow.parquet as pq
+
+    layout = layout_of(workload, pq.read_schema(work / "rows.parquet"))
+    table = workload.into.open(site.store, site.connections)
+    try:
+        table.answered(work / "wanted.parquet", layout, work / "published.parquet")
+    finally:
+        table.close()
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(site.store.reading(name)) for name in _unpublished_results(workload, site)
+        ]
+        usable = [str(path) for path in files if _has(pq.read_schema(path), carried_schema(layout))]
+        sql.execute(_union(layout, work, usable))
+
+
+def carry_nothing(workload: Workload, work: Path) -> None:
+    """Write a carried.parquet that carries nothing, for a run that asks everything again."""
+    import pyarrow.parquet as pq
+
+    layout = layout_of(workload, pq.read_schema(work / "rows.parquet"))
+    pq.write_table(carried_schema(layout).empty_table(), work / "carried.parquet")
+
+
+def _has(found: pa.Schema, wanted: pa.Schema) -> bool:
+    """Whether a results file has all wanted columns in the same types: an older answer model's has not."""
+    return all(field.name in found.names and found.field(field.name).type == field.type for field in wanted)
+
+
+def _unpublished_results(workload: Workload, site: Site) -> list[str]:
+    runs = site.ledger.runs(workload.name, states=UNPUBLISHED, limit=LOOK_BACK_RUNS)
+    here = [run for run in runs if run.store == site.store.root and run.facts.get("folder")]
+    return [name for run in here for name in site.store.names(f"{run.facts['folder']}/results/*.parquet")]
+
+
+def _union(layout: Layout, work: Path, unpublished: list[str]) -> str:
+    columns = ", ".join(quoted(name) for name in (*layout.answer, *(name for name, _ in PROVENANCE)))
+    query = f"SELECT {columns} FROM read_parquet({literal(work / 'published.parquet')})"
+    if unpublished:
+        files = ", ".join(literal(path) for path in unpublished)
+        query += f"""
+            UNION ALL BY NAME
+            SELECT {columns} FROM (
+                SELECT * FROM read_parquet([{files}], union_by_name = true)
+                WHERE _outcome = 'answered'
+                QUALIFY row_number() OVER (PARTITION BY _fingerprint ORDER BY _answered_at DESC) = 1
+            ) paid
+            SEMI JOIN read_parquet({literal(work / "wanted.parquet")}) wanted USING (_fingerprint)
+            ANTI JOIN read_parquet({literal(work / "published.parquet")}) published USING (_fingerprint)"""
+    return f"COPY ({query}) TO {literal(work / 'carried.parquet')} (FORMAT parquet)"

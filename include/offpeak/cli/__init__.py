@@ -1,0 +1,7 @@
+"""The command `offpeak`."""
+
+from __future__ import annotations
+
+from offpeak.cli.main import main
+
+__all__ = ["main"]

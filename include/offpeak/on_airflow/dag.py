@@ -1,0 +1,92 @@
+"""A workload as a DAG, or as a task group of somebody else's."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TaskGroup, TriggerRule
+from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+from offpeak.errors import SpecError
+from offpeak.on_airflow.operators import CheckTask, PlanTask, PublishTask, ReportTask, ShardTask
+from offpeak.on_airflow.registry import register
+
+if TYPE_CHECKING:
+    from offpeak.workload import Workload
+
+START = datetime(2026, 1, 1)  # noqa: DTZ001  (Airflow reads a naive start in its own default zone)
+RETRIES: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+}
+"""Of every task; an error that a retry cannot mend fails the task at once."""
+
+
+def dag_of(workload: Workload, schedule: Any, options: dict[str, Any]) -> DAG | TaskGroup:
+    """The DAG, or the task group when a DAG is being defined around the call."""
+    if DagContext.get_current() is not None:
+        if schedule is not None or options:
+            raise SpecError(
+                f"workload_dag({workload.name}) inside your own DAG makes a task group; schedule and DAG options "
+                "belong to your DAG."
+            )
+        with TaskGroup(workload.name) as group:
+            _tasks(workload)
+        return group
+    settings = {
+        "dag_id": workload.name,
+        "start_date": START,
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": ["offpeak", workload.provider_name],
+        "doc_md": _doc(workload),
+        **options,
+    }
+    settings["default_args"] = RETRIES | settings.get("default_args", {})
+    with DAG(schedule=_timetable(schedule), **settings) as dag:
+        _tasks(workload)
+    return dag
+
+
+def _tasks(workload: Workload) -> None:
+    register(workload)
+    name = workload.name
+    plan = PlanTask(task_id="plan", workload=name)
+    shards = ShardTask.partial(
+        task_id="shard", workload=name, plan=plan.task_id, map_index_template="shard {{ task.number }}"
+    ).expand(number=plan.output)
+    # a run in which nothing is left to ask has no shards; it is still checked and published
+    check = CheckTask(task_id="check", workload=name, plan=plan.task_id, trigger_rule=TriggerRule.NONE_FAILED)
+    publish = PublishTask(
+        task_id="publish",
+        workload=name,
+        plan=plan.task_id,
+        outlets=[Asset(name=f"offpeak_{name}")],
+    )
+    report = ReportTask(task_id="report", workload=name, plan=plan.task_id)
+    plan >> shards >> check >> publish >> report.as_teardown()
+
+
+def _timetable(schedule: Any) -> Any:
+    """A cron text gets data intervals; anything else is Airflow's own business."""
+    presets = ("@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+    if isinstance(schedule, str) and (schedule in presets or len(schedule.split()) in (5, 6)):
+        return CronDataIntervalTimetable(schedule, timezone="UTC")
+    return schedule
+
+
+def _doc(workload: Workload) -> str:
+    """What a person sees on the DAG's page. No prompt: Airflow stores this."""
+    return "\n".join(
+        [
+            f"**{workload.name}** asks `{workload.model}` about every row of `{workload.rows.describe()}` and "
+            f"publishes to `{workload.into.describe()}`.",
+            "",
+            f"- due: {workload.due or 'not set'}",
+            f"- budget: {'not set' if workload.budget_usd is None else f'${workload.budget_usd}'} a run",
+            f"- rounds: {workload.rounds}; rows that may fail: {workload.max_failed:.1%}",
+        ]
+    )

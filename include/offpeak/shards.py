@@ -1,0 +1,139 @@
+"""Shards: files of requests, cut to the provider's limits by count and by the very bytes written."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from offpeak.providers.provider import Limits
+from offpeak.store import Store
+
+ENVELOPE_BYTES = 64
+"""Kept free in every shard for what a provider puts around the lines (`{"requests":[ ... ]}`)."""
+
+
+def new_tag() -> str:
+    """10 random hex digits; recorded with the shard before anything is sent."""
+    return secrets.token_hex(5)
+
+
+def shard_file(folder: str, round_number: int, number: int, tag: str) -> str:
+    """The shard's name in the store."""
+    return f"{folder}/shards/r{round_number}-{number:05d}-{tag}.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFile:
+    """A shard as written. Never changed afterwards."""
+
+    number: int
+    tag: str
+    file: str
+    request_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where shards end."""
+
+    requests: int
+    size_bytes: int
+    first: int | None = None
+    """Requests of the first shard, where it is to be a canary."""
+
+    @classmethod
+    def of(cls, limits: Limits, requests: int, *, first: int | None = None) -> Cut:
+        room = limits.size_bytes - ENVELOPE_BYTES
+        return cls(requests=min(requests, limits.requests), size_bytes=room, first=first)
+
+
+class ShardWriter:
+    """Writes requests in the order given into as many shards as the cut asks for.
+
+    `begin` gives the tag for the next line, so that its custom_id can be made; `add` writes the line.
+    A line longer than a whole shard may be is the caller's to refuse (`fits`).
+    """
+
+    def __init__(self, store: Store, folder: str, cut: Cut, *, round_number: int = 1) -> None:
+        self._store = store
+        self._folder = folder
+        self._cut = cut
+        self._round = round_number
+        self._stack = ExitStack()
+        self._out: IO[bytes] | None = None
+        self._count = self._bytes = 0
+        self.tag = new_tag()
+        self.written: list[ShardFile] = []
+
+    def fits(self, line: bytes) -> bool:
+        return len(line) <= self._cut.size_bytes
+
+    def add(self, line: bytes) -> bool:
+        """Write the line, or return False when the open shard is full: make the line anew with the new tag."""
+        if self._count and (self._count >= self._most() or self._bytes + len(line) > self._cut.size_bytes):
+            self._close()
+            return False
+        if self._out is None:
+            path = self._stack.enter_context(self._store.writing(self._file()))
+            self._out = self._stack.enter_context(path.open("wb"))
+        self._out.write(line)
+        self._count += 1
+        self._bytes += len(line)
+        return True
+
+    def _most(self) -> int:
+        """Requests that the open shard may hold."""
+        first = self._cut.first if not self.written else None
+        return self._cut.requests if first is None else min(first, self._cut.requests)
+
+    def finish(self) -> list[ShardFile]:
+        """End the last shard; all shards written."""
+        if self._count:
+            self._close()
+        return self.written
+
+    def abandon(self, error: BaseException) -> None:
+        """Leave no unfinished file behind after `error`."""
+        self._stack.__exit__(type(error), error, error.__traceback__)
+
+    def _file(self) -> str:
+        return shard_file(self._folder, self._round, len(self.written) + 1, self.tag)
+
+    def _close(self) -> None:
+        file = self._file()
+        self._stack.close()
+        self.written.append(
+            ShardFile(
+                number=len(self.written) + 1,
+                tag=self.tag,
+                file=file,
+                request_count=self._count,
+                size_bytes=self._bytes,
+            )
+        )
+        self._out, self._count, self._bytes = None, 0, 0
+        self._stack = ExitStack()
+        self.tag = new_tag()
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a shard or result file, split on LF only, without it; blank ones left out."""
+    with path.open("rb") as source:
+        for line in source:  # a binary file is split on b"\n" and on nothing else
+            stripped = line.rstrip(b"\r\n")
+            if stripped.strip():
+                yield stripped
+
+
+def estimated_tokens(size_bytes: int) -> int:
+    """Tokens in that many bytes of requests, before anything is known: about four bytes a token."""
+    return -(-size_bytes // 4)
+
+
+def total(files: Iterable[ShardFile]) -> int:
+    return sum(file.request_count for file in files)
