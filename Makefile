@@ -32,6 +32,17 @@ test: install ## Run all tests; those that need Postgres or a browser are skippe
 	@.ci/system-packages
 	$(RUN) pytest -n auto --maxprocesses 4 --dist loadgroup $(TESTS)
 
+.PHONY: resilience
+resilience: install ## Take parts of a real Airflow away in the middle of runs, in about 10 minutes
+	@.ci/system-packages
+	$(RUN) pytest -m slow tests/e2e/test_resilience.py
+
+.PHONY: chaos
+chaos: install ## Kill runs at every boundary and resume them: the whole matrix and 500 random schedules (SEED=1)
+	@.ci/system-packages
+	$(RUN) pytest tests/chaos -n auto --maxprocesses 4 --chaos-full --chaos-seed $(or $(SEED),1) \
+		--chaos-report /tmp/offpeak-chaos.txt
+
 .PHONY: check
 check: install ## Check format, lint, types and docker-compose.yml
 	$(RUN) ruff format --check .

@@ -33,6 +33,8 @@ class PostgresServer:
 
     port: int
     password: str
+    binaries: Path
+    folder: Path
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://{_USER}:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -42,6 +44,16 @@ class PostgresServer:
         dsn = self.url("postgres").replace("+psycopg", "")
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def stop(self) -> None:
+        """Gone at once, as when its machine loses power: nobody is asked, nothing is rounded off."""
+        _run(
+            self.folder, self.binaries / "pg_ctl", "-D", self.folder / "data", "-m", "immediate", "-w", "stop"
+        )
+
+    def start(self) -> None:
+        """Back on the same port with what was committed; returns when it answers."""
+        _launch(self.binaries, self.folder, self.port)
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +66,12 @@ def postgres_server() -> Iterator[PostgresServer]:
     password = secrets.token_urlsafe(12)
     try:
         _initialise(binaries, folder, password)
-        server = PostgresServer(port=_start(binaries, folder), password=password)
+        port = _start(binaries, folder)
+        server = PostgresServer(port=port, password=password, binaries=binaries, folder=folder)
         try:
             yield server
         finally:
-            _run(folder, binaries / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,25 +113,19 @@ def _start(binaries: Path, folder: Path) -> int:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        options = f"{_QUICK} -h 127.0.0.1 -p {port} -k {folder}"
-        command = (
-            binaries / "pg_ctl",
-            "-D",
-            folder / "data",
-            "-l",
-            folder / "log",
-            "-o",
-            options,
-            "-w",
-            "start",
-        )
         try:
-            _run(folder, *command)
+            _launch(binaries, folder, port)
             return port
         except RuntimeError:
             if attempt == 4:
                 raise
     raise AssertionError("unreachable")
+
+
+def _launch(binaries: Path, folder: Path, port: int) -> None:
+    options = f"{_QUICK} -h 127.0.0.1 -p {port} -k {folder}"
+    command = ("-D", folder / "data", "-l", folder / "log", "-o", options, "-w", "start")
+    _run(folder, binaries / "pg_ctl", *command)
 
 
 def _run(folder: Path, *command: str | Path) -> None:

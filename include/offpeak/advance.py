@@ -14,9 +14,10 @@ from offpeak import canary
 from offpeak.collect import collect
 from offpeak.errors import OutcomeUnknown, ProviderBusy, ProviderRefused, RunEnded
 from offpeak.ledger.records import Run, Shard
+from offpeak.providers.failures import money_problem, over_limit
 from offpeak.providers.provider import Batch, Client
 from offpeak.states import BatchStatus, RunState, ShardState
-from offpeak.submit import NotYet, record_of, submit, wait_after
+from offpeak.submit import NotYet, no_room, record_of, submit, wait_after
 
 if TYPE_CHECKING:
     from offpeak.site import Site
@@ -63,7 +64,9 @@ def advance(workload: Workload, site: Site, client: Client, run_id: str, number:
         try:
             step = take(workload, site, client, shard)
         except (ProviderBusy, OutcomeUnknown) as error:  # the ledger says where to go on
-            return Wait(until=site.now() + wait_after(site, error), why=str(error), account=shard.account)
+            wait = wait_after(site, error, run.due_at)
+            why = f"{error} {wait.said}".strip()
+            return Wait(until=site.now() + wait.pause, why=why, account=shard.account)
         if step is not None:
             return step
     raise AssertionError(f"shard {number} of run {run_id} does not come to rest")
@@ -125,16 +128,24 @@ def _failed(site: Site, shard: Shard, batch: Batch) -> Wait:
     """The whole batch failed before anything ran: submit it again later, or give up with the reason."""
     now = site.now()
     said = f"batch {batch.id} failed as a whole: {batch.code or 'no code'}: {batch.message or 'no message'}"
+    if over_limit(batch.code, batch.message):
+        said = no_room(shard, said)
     not_before = now + site.pace.after_failures(shard.attempt) if batch.transient else None
     site.ledger.resubmit(shard.key, batch.id, now=now, not_before=not_before, note=said)
     if not_before is None:
         raise ProviderRefused(
             f"Shard {shard.key.number} of run {shard.key.run_id}, round {shard.key.round}: {said}. "
-            f"None of its {shard.request_count:,} requests ran or was billed. Correct the cause, then run again: "
+            f"None of its {shard.request_count:,} requests ran or was billed. {_cure(shard, batch)}, then run again: "
             "only what has no answer yet is sent.",
             code=batch.code,
         )
     return Wait(until=not_before, why=f"{said}; submitted again then", account=shard.account)
+
+
+def _cure(shard: Shard, batch: Batch) -> str:
+    if why := money_problem(batch.code, batch.message):
+        return f"Of account {shard.account}: {why}. Add credit or raise the limit at the provider"
+    return "Correct the cause"
 
 
 def wait_for(site: Site, shard: Shard, batch: Batch) -> Wait:

@@ -104,7 +104,7 @@ def _read(
                        ELSE coalesce(r._problem, l._reason) END AS _reason,
                   l._raw AS _raw
            FROM rows r POSITIONAL JOIN (SELECT decision FROM plan) p
-           LEFT JOIN latest l ON p.decision IN ('ask', 'fold') AND r._fingerprint = l._fingerprint"""
+           LEFT JOIN latest l ON p.decision IN ('ask', 'fold', 'keep') AND r._fingerprint = l._fingerprint"""
     )
 
 
@@ -138,7 +138,7 @@ def _write_staged(sql: duckdb.DuckDBPyConnection, path: Path, layout: Layout, ru
                CASE WHEN j._decision = 'ask' THEN l._cost_usd ELSE 0 END::DECIMAL(18, 9) AS _cost_usd,
                coalesce(c._answered_at, l._answered_at) AS _answered_at
         FROM (SELECT * {_in_table(layout.key)}) j
-        LEFT JOIN latest l ON j._decision IN ('ask', 'fold') AND j._fingerprint = l._fingerprint
+        LEFT JOIN latest l ON j._decision IN ('ask', 'fold', 'keep') AND j._fingerprint = l._fingerprint
         LEFT JOIN carried c ON j._decision = 'carry' AND j._fingerprint = c._fingerprint
         ORDER BY j._ordinal"""
     count = 0

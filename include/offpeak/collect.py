@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch: Batch) -> Tally:
     """Read every result of `batch`, write them down, and open the next round for what is asked again.
 
-    Nothing in the ledger changes until all of it is written; then everything does, once.
+    Nothing in the ledger changes until all of it is written; then everything does, once. A run that has
+    ended (failed, refused, cancelled) opens no further round: nobody would send it, and what was answered
+    is carried by the next run.
     """
     run = site.ledger.run(shard.key.run_id)
     folder = str(run.facts["folder"])
@@ -43,7 +45,8 @@ def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch:
             sent = _sent(workload, sent_file, shard.tag)
             for result in reconcile(workload, client.lines(batch), sent, shard.tag, batch, tally):
                 writer.add(result)
-        following = _next_shard(workload, site, shard, sent_file, tally) if tally.again else None
+        asked_again = tally.again and not site.ledger.run(run.run_id).state.ended
+        following = _next_shard(workload, site, shard, sent_file, tally) if asked_again else None
     done = replace(
         shard,
         results=results,

@@ -35,6 +35,15 @@ def load(reference: str) -> Workload:
     return named[name]
 
 
+def load_named(reference: str, name: str) -> Workload:
+    """The workload called `name` of a DAG file, as a run recorded it: with `:NAME` or without. SpecError when
+    the file has none of that name (any more)."""
+    workload = load(f"{reference}:{name}" if Path(reference).exists() else reference)
+    if workload.name != name:
+        raise SpecError(f"{reference} gives the workload {workload.name}, not {name}.")
+    return workload
+
+
 def _by_name(path: Path, found: dict[str, Workload]) -> dict[str, Workload]:
     named: dict[str, Workload] = {}
     for workload in found.values():

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run will ask. `rows` = `asked` + `folded` + `carried` + `bad`."""
+    """What a run will ask. `rows` = `asked` + `folded` + `carried` + `bad` + `kept`."""
 
     folder: str
     """Where its files lie in the store."""
@@ -56,6 +56,10 @@ class Plan:
     """Whether the first shard is a small one that goes ahead of the others."""
     key_type: str
     bad_examples: tuple[str, ...] = ()
+    kept: int = 0
+    """Rows of a replay that keep the outcome they had, and are not asked."""
+    replay_of: str = ""
+    """The run whose dead letters are asked again."""
 
 
 def make_plan(
@@ -72,14 +76,7 @@ def make_plan(
     `limit` reads that many rows at most; `again` asks even what was answered before. Raises InputError
     for rows that cannot be read or when more than the workload's `max_failed` of them are bad.
     """
-    # two planners of one run never share a folder: the ledger decides whose plan counts
-    folder = f"{run_folder(run)}/plan-{secrets.token_hex(3)}"
-    opening = Opening(
-        store=site.store,
-        connections=site.connections,
-        interval=interval,
-        columns=workload.columns_needed(),
-    )
+    opening = _opening(workload, site, interval)
     with tempfile.TemporaryDirectory(prefix="offpeak-plan-") as place:
         work = Path(place)
         spooled = spool(workload, opening, work / "rows.parquet", limit)
@@ -90,25 +87,45 @@ def make_plan(
                 carry_nothing(workload, work)
             else:
                 carry(workload, site, sql, work)
-            _decide(sql, work)
-            counts = _counts(sql, work)
-            canary = _canary(workload, site, run, counts.get("ask", 0))
-            shards = _write_shards(workload, site, work, folder, canary)
-            plan = Plan(
-                folder=folder,
-                rows=spooled.rows,
-                asked=counts.get("ask", 0),
-                folded=counts.get("fold", 0),
-                carried=counts.get("carry", 0),
-                bad=counts.get("bad", 0) + counts.get("duplicate", 0),
-                shards=shards,
-                canary=canary is not None,
-                key_type=spooled.key_type,
-                bad_examples=tuple(_bad_examples(sql, spooled, 5)),
-            )
-        for name in ("rows.parquet", "plan.parquet", "carried.parquet"):
-            site.store.put(work / name, f"{folder}/{name}")
+            return write_plan(workload, site, run, sql, spooled)
+
+
+def write_plan(
+    workload: Workload, site: Site, run: Run, sql: duckdb.DuckDBPyConnection, spooled: Spooled
+) -> Plan:
+    """Decide over the spooled rows and what is carried, beside each other in one folder; cut the shards and put
+    everything into the store. `sql` has the table `marks`: what kind each row is."""
+    # two planners of one run never share a folder: the ledger decides whose plan counts
+    folder, work = f"{run_folder(run)}/plan-{secrets.token_hex(3)}", spooled.path.parent
+    _decide(sql, work)
+    counts = _counts(sql, work)
+    canary = _canary(workload, site, run, counts.get("ask", 0))
+    shards = _write_shards(workload, site, work, folder, canary)
+    plan = Plan(
+        folder=folder,
+        rows=spooled.rows,
+        asked=counts.get("ask", 0),
+        folded=counts.get("fold", 0),
+        carried=counts.get("carry", 0),
+        bad=counts.get("bad", 0) + counts.get("duplicate", 0),
+        kept=counts.get("keep", 0),
+        shards=shards,
+        canary=canary is not None,
+        key_type=spooled.key_type,
+        bad_examples=tuple(_bad_examples(sql, spooled, 5)),
+    )
+    for name in ("rows.parquet", "plan.parquet", "carried.parquet"):
+        site.store.put(work / name, f"{folder}/{name}")
     return plan
+
+
+def _opening(workload: Workload, site: Site, interval: Interval) -> Opening:
+    return Opening(
+        store=site.store,
+        connections=site.connections,
+        interval=interval,
+        columns=workload.columns_needed(),
+    )
 
 
 def run_folder(run: Run) -> str:
@@ -151,7 +168,7 @@ def _bad_examples(sql: duckdb.DuckDBPyConnection, spooled: Spooled, count: int) 
         f"""SELECT r._origin, r._number, r.{key}, coalesce(r._problem,
                    'the key was already used by an earlier row; keys must be unique')
             FROM read_parquet({literal(spooled.path)}) r JOIN marks m USING (_ordinal)
-            WHERE m.kind <> 'good' ORDER BY r._ordinal LIMIT {count}"""
+            WHERE m.kind IN ('bad', 'duplicate') ORDER BY r._ordinal LIMIT {count}"""
     ).fetchall()
     return [
         f"{origin}, {spooled.unit} {number}{f', key {row_key}' if row_key is not None else ''}: {reason}"
@@ -160,7 +177,7 @@ def _bad_examples(sql: duckdb.DuckDBPyConnection, spooled: Spooled, count: int) 
 
 
 def _decide(sql: duckdb.DuckDBPyConnection, work: Path) -> None:
-    """plan.parquet: `ask` (the first row of each request), `fold`, `carry`, `bad` or `duplicate` per row."""
+    """plan.parquet: `ask` (the first row of each request), `fold`, `carry`, or the row's mark if it is not good."""
     carried = literal(work / "carried.parquet")
     sql.execute(
         f"""COPY (

@@ -41,6 +41,11 @@ class Pace:
         doubled: int = 2 ** min(max(count - 1, 0), 10)
         return min(self.busy * doubled, timedelta(minutes=30))
 
+    def in_line(self, ahead: int, *, draw: float) -> timedelta:
+        """The wait before a shard asks for room again, the longer the more go first: `busy` for each, at most
+        `most`; `draw` is uniform in [0, 1)."""
+        return min(self.busy * (1 + ahead), self.most) * (1 + self.jitter * (2 * draw - 1))
+
     def next_look(self, age: timedelta, *, draw: float) -> timedelta:
         """The wait before the next look at a batch of this age; `draw` is uniform in [0, 1)."""
         wait = self.first if age <= timedelta(0) else min(max(age * self.share_of_age, self.least), self.most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import orjson
 from offpeak.providers.provider import Ask, Provider
 
 FINGERPRINT_BYTES = 16
+_TAG = re.compile(r"[0-9a-f]{10}")
 _ID, _SYSTEM, _USER = ("\ue000offpeak-" + name + "\ue001" for name in ("id", "system", "user"))
 
 
@@ -52,6 +54,17 @@ def read_custom_id(custom_id: str, tag: str) -> str | None:
     """The fingerprint, or None when the id is not of the shard with this tag."""
     head, _, fingerprint = custom_id.partition("-")
     return fingerprint if head == tag and len(fingerprint) == 2 * FINGERPRINT_BYTES else None
+
+
+def is_tag(text: str) -> bool:
+    """Whether it looks like a shard's tag: what is ours at a provider is known by it."""
+    return _TAG.fullmatch(text) is not None
+
+
+def tag_of(custom_id: str) -> str:
+    """The tag in a custom_id of ours, "" for any other."""
+    tag = custom_id.partition("-")[0]
+    return tag if is_tag(tag) and read_custom_id(custom_id, tag) is not None else ""
 
 
 @dataclass(frozen=True)

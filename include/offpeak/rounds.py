@@ -25,7 +25,7 @@ POLICY: Mapping[Outcome, Again] = {
     Outcome.TRUNCATED: Again.MORE_ROOM,
     Outcome.ERRORED: Again.SAME,  # only if transient
     Outcome.EXPIRED: Again.SAME,
-    Outcome.CANCELLED: Again.NO,
+    Outcome.CANCELLED: Again.SAME,  # a run that was itself cancelled opens no further round
     Outcome.MISSING: Again.SAME,
     Outcome.DUPLICATE: Again.NO,
 }

@@ -7,6 +7,7 @@ again: after a crash, by a second worker, or when it has already been done.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from offpeak.distribution import distribution
 from offpeak.due import due_at
 from offpeak.errors import BudgetError, CheckBroken, GateRefused, LedgerConflict, OffpeakError, SpecError
 from offpeak.estimate import Estimate, estimate
+from offpeak.harvest import harvest_earlier
 from offpeak.ledger.records import NewRun, NewShard, Run, ShardKey
 from offpeak.plan import Plan, make_plan
+from offpeak.replay import Replay, plan_replay, to_ask
 from offpeak.shards import ShardFile, estimated_tokens
 from offpeak.spec import hash_of, spec_of
 from offpeak.states import RunState, ShardState
@@ -70,6 +73,23 @@ def new_run(
     )
 
 
+def new_replay(
+    workload: Workload, site: Site, replay: Replay, *, started_by: str = ""
+) -> tuple[Workload, NewRun, Interval]:
+    """The run that asks an earlier run's dead letters again: the workload to ask with, its identity and interval.
+
+    Every later step takes the workload that is returned (or `as_asked`). SpecError when it cannot be replayed.
+    """
+    from offpeak.site import Interval
+
+    asked, said = to_ask(workload, site, replay)
+    earlier = site.ledger.run(replay.of)
+    interval = Interval(start=earlier.interval_start, end=earlier.interval_end)
+    new = new_run(asked, site, interval, started_by=started_by)
+    spec = {**new.spec, **said}
+    return asked, replace(new, spec=spec, spec_hash=hash_of(spec)), interval
+
+
 def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Run:
     """Open the run, or join the unfinished one, and plan it. Afterwards it is running, or past that.
 
@@ -84,14 +104,8 @@ def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Ru
     try:
         with site.ledger.stage(run.run_id, "plan"):
             _rehearse(workload)
-            plan = make_plan(
-                workload,
-                site,
-                run,
-                interval,
-                limit=new.spec["limit"],
-                again=bool(new.spec["again"]),
-            )
+            earlier = harvest_earlier(workload, site)
+            plan = _planned(workload, site, run, interval)
             forecast = estimate(workload, site.ledger, plan)
         _keep_to_budget(workload, plan, forecast)
     except OffpeakError as error:
@@ -99,12 +113,20 @@ def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Ru
         raise
     shards = [_new_shard(workload, run, account, shard) for shard in plan.shards]
     try:
-        return site.ledger.start_running(run.run_id, shards, _facts(plan, forecast), now=site.now())
+        facts = _facts(plan, forecast) | {"earlier": earlier}
+        return site.ledger.start_running(run.run_id, shards, facts, now=site.now())
     except LedgerConflict:
         found = site.ledger.run(run.run_id)  # another planner was faster; its plan counts
         if found.state in OPEN and found.state is not RunState.PLANNING:
             return found
         raise
+
+
+def _planned(workload: Workload, site: Site, run: Run, interval: Interval) -> Plan:
+    """The plan, from the rows of the source or, for a replay, from those of the earlier run."""
+    if "replay" in run.spec:
+        return plan_replay(workload, site, run)
+    return make_plan(workload, site, run, interval, limit=run.spec["limit"], again=bool(run.spec["again"]))
 
 
 def _rehearse(workload: Workload) -> None:
@@ -161,6 +183,7 @@ def _facts(plan: Plan, forecast: Estimate) -> dict[str, Any]:
         "carried": plan.carried,
         "bad": plan.bad,
         "bad_examples": list(plan.bad_examples),
+        **({"kept": plan.kept, "replay_of": plan.replay_of} if plan.replay_of else {}),
         "shards": len(plan.shards),
         "canary": plan.canary,
         "estimate": {
@@ -281,7 +304,12 @@ def fail(site: Site, run_id: str, why: str) -> Run:
     run = site.ledger.run(run_id)
     if run.state.ended:
         return run
-    return site.ledger.move_run(run_id, RunState.FAILED, since=OPEN, now=site.now(), error=why)
+    try:
+        return site.ledger.move_run(run_id, RunState.FAILED, since=OPEN, now=site.now(), error=why)
+    except LedgerConflict:  # the shards of a run fail side by side, and the first one's reason stands
+        if not (found := site.ledger.run(run_id)).state.ended:
+            raise
+        return found
 
 
 def can_take_up(site: Site, run: Run) -> bool:
@@ -296,4 +324,11 @@ def take_up(site: Site, run_id: str) -> Run:
     run = site.ledger.run(run_id)
     if not can_take_up(site, run):
         return run
-    return site.ledger.move_run(run_id, RunState.RUNNING, since=(RunState.FAILED,), now=site.now(), error="")
+    try:
+        return site.ledger.move_run(
+            run_id, RunState.RUNNING, since=(RunState.FAILED,), now=site.now(), error=""
+        )
+    except LedgerConflict:  # several shards are cleared at once, and another one was faster
+        if (found := site.ledger.run(run_id)).state is RunState.FAILED:
+            raise
+        return found

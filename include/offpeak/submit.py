@@ -7,12 +7,16 @@ read as "not there".
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offpeak.errors import OutcomeUnknown, ProviderBusy, ProviderError, ProviderRefused
 from offpeak.ledger.records import BatchRecord, Shard
+from offpeak.patience import Patience, patience
+from offpeak.providers.failures import over_limit
 from offpeak.providers.provider import Batch, Client, Submission
 from offpeak.states import ShardState
 
@@ -35,40 +39,76 @@ class NotYet:
 
 
 def submit(workload: Workload, site: Site, client: Client, shard: Shard) -> Batch | NotYet:
-    """Submit `shard`, or find the batch that an earlier try of it made.
+    """Submit `shard`, or find the batch that an earlier try of it made. NotYet also while the account's quota,
+    which is read anew each time, has no room for it.
 
     Raises ProviderRefused when the provider will never take it (nothing was created; the shard is
     free again), LedgerConflict when another worker took over in the meantime.
     """
     now = site.now()
-    held = site.ledger.claim(shard.key, site.worker, LEASE, now=now)
+    account = workload.provider.account(workload.connection, site.connections, site.env)
+    held = site.ledger.claim(shard.key, site.worker, LEASE, now=now, quota=account.quota)
     if held is None:
         return _held_elsewhere(site, site.ledger.shard(shard.key))
     with site.store.reading(held.file) as path:
-        submission = Submission(
-            run_id=held.key.run_id,
-            round=held.key.round,
-            shard=held.key.number,
-            tag=held.tag,
-            path=path,
-            request_count=held.request_count,
-            size_bytes=held.size_bytes,
-            ask=workload.ask,
-            upload_id=held.upload_id or None,
-        )
-        taken_over = held.intent_at is not None and held.intent_at < now
+        submission = _submission(workload, held, path)
+        taken_over = held.intent_at is not None and held.intent_at != now
         if taken_over and (found := _recover(site, client, held, submission)) is not None:
             return found
         return _send(site, client, held, submission)
 
 
+def recover(workload: Workload, site: Site, client: Client, shard: Shard) -> Batch | NotYet | None:
+    """Settle a shard that a dead worker left in the middle of its submission; sends nothing.
+
+    The batch when one was found, and is now the shard's; None when it is proven that there is none, and the
+    shard is free again; NotYet when another holds it or there is no proof yet. Raises ProviderError when it
+    could not look; the intent then stays, for whoever comes next.
+    """
+    now = site.now()
+    held = site.ledger.claim(shard.key, site.worker, LEASE, now=now)
+    if held is None:
+        return _held_elsewhere(site, site.ledger.shard(shard.key))
+    found: Batch | NotYet | None = None
+    if held.intent_at is not None and held.intent_at != now:  # else it was free, and was begun just now
+        try:
+            with site.store.reading(held.file) as path:
+                found = _recover(site, client, held, _submission(workload, held, path))
+        except (ProviderError, OSError):
+            site.ledger.renew(held.key, site.worker, timedelta(0), now=site.now())
+            raise
+    if found is None:
+        note = "an earlier try made no batch, as a look at the provider proved"
+        site.ledger.release(held.key, site.worker, now=site.now(), not_before=None, note=note)
+    elif isinstance(found, NotYet):
+        site.ledger.renew(held.key, site.worker, timedelta(0), now=site.now())
+    return found
+
+
+def _submission(workload: Workload, shard: Shard, path: Path) -> Submission:
+    return Submission(
+        run_id=shard.key.run_id,
+        round=shard.key.round,
+        shard=shard.key.number,
+        tag=shard.tag,
+        path=path,
+        request_count=shard.request_count,
+        size_bytes=shard.size_bytes,
+        ask=workload.ask,
+        upload_id=shard.upload_id or None,
+    )
+
+
 def _held_elsewhere(site: Site, shard: Shard) -> NotYet:
-    """Another worker is at it, or the provider asked for patience."""
+    """Another worker is at it, the provider asked for patience, or there is no room."""
     now = site.now()
     if shard.state is ShardState.SUBMITTING and shard.lease_until:
         return NotYet(
             until=min(shard.lease_until, now + site.pace.busy), why=f"worker {shard.holder} is submitting it"
         )
+    if shard.state is ShardState.WRITTEN and shard.ahead is not None:
+        pause = site.pace.in_line(shard.ahead, draw=random.random())  # noqa: S311
+        return NotYet(until=now + pause, why=shard.note)
     return NotYet(until=shard.not_before or now, why=shard.note or "another worker moved it")
 
 
@@ -97,15 +137,29 @@ def _send(site: Site, client: Client, shard: Shard, submission: Submission) -> B
 def _release(site: Site, shard: Shard, busy: ProviderBusy) -> NotYet:
     """The provider declined and made nothing: the shard is free again, from the time it asked for."""
     now = site.now()
-    until = now + wait_after(site, busy)
-    site.ledger.release(shard.key, site.worker, now=now, not_before=until, note=str(busy))
-    return NotYet(until=until, why=str(busy))
+    full = over_limit(busy.code, str(busy))
+    otherwise = site.pace.after_failures(shard.attempt) if full else site.pace.busy
+    wait = wait_after(site, busy, site.ledger.run(shard.key.run_id).due_at, otherwise=otherwise)
+    said = no_room(shard, str(busy)) if full else str(busy)
+    why = f"{said} {wait.said}".strip()
+    site.ledger.release(shard.key, site.worker, now=now, not_before=now + wait.pause, note=why)
+    return NotYet(until=now + wait.pause, why=why)
 
 
-def wait_after(site: Site, error: ProviderError) -> timedelta:
-    """The provider's own wish, else ours."""
-    wish = getattr(error, "retry_after_seconds", None)
-    return site.pace.busy if wish is None else timedelta(seconds=wish)
+def no_room(shard: Shard, said: str) -> str:
+    """The plain sentence for a provider's queue that is full, with its own words behind it."""
+    return f"waits for room: the account's limit of enqueued tokens for {shard.model} is reached ({said})"
+
+
+def wait_after(
+    site: Site, error: ProviderError, due_at: datetime | None, *, otherwise: timedelta | None = None
+) -> Patience:
+    """The wait for the provider's own wish, as far as it is heeded (see patience.py), else ours."""
+    return patience(
+        getattr(error, "retry_after_seconds", None),
+        otherwise=site.pace.busy if otherwise is None else otherwise,
+        left=None if due_at is None else due_at - site.now(),
+    )
 
 
 def _recover(site: Site, client: Client, shard: Shard, submission: Submission) -> Batch | NotYet | None:
@@ -131,6 +185,16 @@ def _recover(site: Site, client: Client, shard: Shard, submission: Submission) -
             until=settled, why="an earlier try may have created a batch; it is looked for once more"
         )
     return None
+
+
+def attach_found(site: Site, shard: Shard, batch: Batch) -> bool:
+    """Make a batch that was found at the provider the shard's own. False when another worker is at the shard,
+    or the provider asked for patience: nothing was changed."""
+    held = site.ledger.claim(shard.key, site.worker, LEASE, now=site.now())
+    if held is None:
+        return False
+    _attach(site, held, batch)
+    return True
 
 
 def _attach(site: Site, shard: Shard, batch: Batch) -> Batch:

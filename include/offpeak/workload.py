@@ -220,6 +220,14 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "params": (_is_json, "give a dict of plain JSON values"),
     "max_output_tokens": (_is_whole, "give a whole number"),
     "rounds": (_is_whole, "give 1 to 5"),
+    "canary": (
+        lambda size: size is None or _is_whole(size),
+        "give 0 for none, or the number of its requests",
+    ),
+    "policy": (
+        lambda policy: isinstance(policy, Mapping) and all(isinstance(how, str) for how in policy.values()),
+        'give a dict such as {"refused": "same"}',
+    ),
     "max_failed": (_is_number, "give a share between 0 and 1"),
     "shard_requests": (lambda most: most is None or _is_whole(most), "give a whole number, or leave it out"),
     "price": (lambda price: price is None or isinstance(price, Price), "give Price(realtime=..., batch=...)"),

@@ -86,7 +86,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def interrupted(project: Path) -> Screen:
     """A demo that was ended while its batch was at the provider."""
     screen = Screen(project, "run", OPENAI_API_KEY="sk-real-key-of-the-newcomer")
-    screen.until(r"running · .* 0/1 batches ended")
+    screen.until(r"running · .* 0/\d batches ended")
     assert screen.end(signal.SIGTERM) == 130
     return screen
 
@@ -115,7 +115,7 @@ def test_the_demo_after_it_shows_table_verdict_labels_money_and_report(
         r"Against the known labels of 6,000 rows: intent \d\d\.\d% right, urgency \d\d\.\d% right", shown
     )
     assert re.search(
-        r"5,\d\d\d requests for 6,000 rows .* in 1 batch: \$0\.\d+; the same in realtime: \$0\.\d+", shown
+        r"5,\d\d\d requests for 6,000 rows .* in 3 batches: \$0\.\d+; the same in realtime: \$0\.\d+", shown
     )
     assert "Simulated money" in shown
     report = re.search(r"^The report: (.*)$", shown, re.M)
@@ -125,6 +125,7 @@ def test_the_demo_after_it_shows_table_verdict_labels_money_and_report(
     assert screen.left_running() == []
 
 
+@pytest.mark.slow
 def test_a_demo_that_fails_says_where_and_why_and_leaves_nothing_running(
     project: Path, interrupted: Screen
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_demo_that_fails_says_where_and_why_and_leaves_nothing_running(
     assert screen.left_running() == []
 
 
+@pytest.mark.slow
 def test_up_keeps_airflow_up_until_ctrl_c(project: Path, interrupted: Screen) -> None:
     screen = Screen(project, "up")
     screen.until("Ctrl-C ends everything")

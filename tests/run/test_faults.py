@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from offpeak.dead_letters import dead_letters
+from offpeak.emulator import FAULTS
 from offpeak.errors import ProviderRefused
 from offpeak.states import RunState
 from tests.run.making import CREATE_PATHS, Place
 
 A_DAY_A_SECOND = 86_400.0
 
-HARMLESS: list[tuple[str, dict[str, Any]]] = [
-    ("lost_response", {}),
-    ("rate_limited", {"params": {"retry_after": 1}}),
-    ("not_found_early", {"params": {"for_seconds": 30}}),
-    ("late_in_list", {"params": {"for_seconds": 10}}),
-    ("reset_download", {}),
-    ("truncated_results", {}),
-    ("slow_body", {}),
-    ("unknown_status", {"times": 2}),
-    ("duplicated_line", {"params": {"lines": 3}}),
-    ("foreign_line", {"params": {"lines": 3}}),
-    ("input_order", {}),
-    ("line_separators", {"times": -1}),
+HARMLESS: list[tuple[str, str, dict[str, Any]]] = [
+    ("lost_response", "the batch is found again, not sent again", {}),
+    (
+        "html_success",
+        "a page instead of a batch is looked into, not sent again",
+        {"method": "POST", "path": "CREATE"},
+    ),
+    ("rate_limited", "the wait that was asked for is kept", {"params": {"retry_after": 1}}),
+    ("unreachable", "a connection that is refused is tried again", {"times": 3}),
+    ("server_error", "an error while looking is looked past", {"times": 2, "method": "GET"}),
+    ("unavailable", "an overload while looking is waited out", {"times": 2, "method": "GET"}),
+    ("overloaded", "a 529 while looking is waited out", {"times": 2, "method": "GET"}),
+    ("bad_gateway", "a proxy's page while looking is waited out", {"times": 2, "method": "GET"}),
+    ("http_error", "an odd status while looking is waited out", {"params": {"status": 408}, "method": "GET"}),
+    ("not_found", "a batch that seems gone is looked for again", {"times": 2}),
+    ("not_found_early", "a new batch that is not visible yet is waited for", {"params": {"for_seconds": 30}}),
+    ("late_in_list", "a batch that is listed late is not sent again", {"params": {"for_seconds": 10}}),
+    ("reset_download", "a download that breaks off is begun anew", {}),
+    ("truncated_results", "a download that is cut is begun anew", {}),
+    ("slow_body", "a slow answer is waited for", {}),
+    ("unknown_status", "a status nobody knows is waited on", {"times": 2}),
+    ("duplicated_line", "the first of two results counts", {"params": {"lines": 3}}),
+    ("foreign_line", "a result that nobody asked for is left out", {"params": {"lines": 3}}),
+    ("input_order", "results in the order of the input are read", {}),
+    ("line_separators", "a line separator in a text cuts no row", {"times": -1}),
 ]
 
 
-@pytest.mark.parametrize(("fault", "details"), HARMLESS, ids=[name for name, _ in HARMLESS])
+@pytest.mark.parametrize(
+    ("fault", "details"),
+    [(fault, details) for fault, _, details in HARMLESS],
+    ids=[f"{f}: {t}" for f, t, _ in HARMLESS],
+)
 def test_a_run_survives_and_pays_each_row_once(place: Place, fault: str, details: dict[str, Any]) -> None:
     place.rows(30)
+    if details.get("path") == "CREATE":
+        details = details | {"path": CREATE_PATHS[place.provider]}
     place.emulator.control.add_fault(fault, **details)
     run = place.run(place.workload())
     assert run.state is RunState.PUBLISHED
@@ -149,3 +169,19 @@ def test_a_list_that_cannot_be_read_never_leads_to_a_second_submission(place: Pl
     run = place.run(place.workload())
     assert run.state is RunState.PUBLISHED
     assert place.creates() == 1
+
+
+def test_a_batch_that_is_stuck_until_its_window_ends_is_asked_again(openai_place: Place) -> None:
+    openai_place.rows(10)
+    openai_place.emulator.control.add_fault("stuck")
+    openai_place.emulator.control.set_speed(A_DAY_A_SECOND)
+    run = openai_place.run(openai_place.workload())
+    assert run.facts["outcomes"] == {"answered": 10}
+    assert openai_place.creates() == 2
+    assert openai_place.billed() == 10
+
+
+def test_every_fault_of_the_emulator_has_a_test_of_what_a_user_gets() -> None:
+    here = Path(__file__).parent
+    tests = "".join((here / name).read_text() for name in ("test_faults.py", "test_run.py", "test_cli.py"))
+    assert [name for name in FAULTS if f'"{name}"' not in tests] == []

@@ -28,11 +28,12 @@ def command(
 
     The kept answers are not asked again by the workload's next run. A provider may take ten minutes.
     """
+    from offpeak.asked import as_asked
     from offpeak.cancel import cancel
     from offpeak.cli.screen import usd
 
     site = open_site(store, ledger)
-    workload = workload_of_run(site, run_id, dag_file)
+    workload = as_asked(workload_of_run(site, run_id, dag_file), site.ledger.run(run_id))
     done = cancel(
         workload,
         site,

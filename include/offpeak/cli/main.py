@@ -15,6 +15,7 @@ _COMMANDS = {
     "report": ("offpeak.cli.report", "Write a run's report again and say where it is."),
     "dead-letters": ("offpeak.cli.dead_letters", "List rows without an answer, or ask them again."),
     "cancel": ("offpeak.cli.cancel", "Cancel a run's batches and keep what they finished."),
+    "sweep": ("offpeak.cli.sweep", "Find paid batches that no living run looks after."),
     "emulate": ("offpeak.cli.emulate", "Serve the providers' APIs on localhost, for trials and tests."),
 }
 

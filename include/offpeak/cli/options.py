@@ -75,25 +75,21 @@ def workload_of_run(site: Site, run_id: str, dag_file: str | None) -> Workload:
         raise SpecError(
             f"Run {run_id} does not say which DAG file it came from; name it as the second argument."
         )
-    from offpeak.dag_files import load
+    from offpeak.dag_files import load_named
 
-    workload = load(str(reference))
-    if workload.name != run.workload:
-        raise SpecError(
-            f"Run {run_id} is of the workload {run.workload}, but {reference} gives {workload.name}."
-        )
-    return workload
+    return load_named(str(reference), run.workload)
 
 
 def interval_of(start: str | None, end: str | None) -> Interval:
     """The interval named on the command line; an empty one at the present moment if none is."""
     from offpeak.site import Interval
 
-    until = _moment(end) if end else datetime.now(UTC)
-    return Interval(start=_moment(start) if start else until, end=until)
+    until = moment_of(end) if end else datetime.now(UTC)
+    return Interval(start=moment_of(start) if start else until, end=until)
 
 
-def _moment(text: str) -> datetime:
+def moment_of(text: str) -> datetime:
+    """A time as people write it; UTC if it names no zone. SpecError when it is none."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

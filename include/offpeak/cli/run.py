@@ -77,7 +77,9 @@ def run_to_end(
 
     run_id: str | None = None
     try:
-        click.echo(f"Reading {workload.rows.describe()}", err=True)
+        again = new.spec.get("replay")
+        read = f"the rows of run {again['of']}" if again else workload.rows.describe()
+        click.echo(f"Reading {read}", err=True)
         try:
             run = start(workload, site, new, interval)
         except OffpeakError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -62,6 +62,7 @@ class LocalAirflow:
         given = environment(self.home, dags.resolve(), plugins, self._ports, given=env)
         self._env = {**given, **(settings or {})}
         self._children: dict[str, Child] = {}
+        self._revived: list[str] | None = None
         self.url = f"http://{HOST}:{self._ports.api}"
         self.api = AirflowApi(self.url, secrets_of(self.home))
 
@@ -106,13 +107,28 @@ class LocalAirflow:
         self._children.clear()
         note_sessions(self.home, {})
 
+    @contextmanager
+    def reviving(self) -> Iterator[list[str]]:
+        """Within the block a component that ends by itself is started again, as a service manager would,
+        whenever something is waited for. Gives the list of their names, which grows."""
+        self._revived = []
+        try:
+            yield self._revived
+        finally:
+            self._revived = None
+
     def check_alive(self, what: str) -> None:
-        """Raises OffpeakError, about `what`, when a component has ended by itself."""
-        for name, child in self._children.items():
-            if child.exit_code is not None and name != "migrate":
+        """Raises OffpeakError, about `what`, when a component has ended by itself and is not to be revived."""
+        for name, child in list(self._children.items()):
+            if child.exit_code is None or name == "migrate":
+                continue
+            if self._revived is None:
                 raise OffpeakError(
                     f"{what}: Airflow's {name} ended with exit code {child.exit_code}.\n{self._told(name)}"
                 )
+            self.kill(name)  # what it left in its session holds its ports
+            self.start(name)
+            self._revived.append(name)
 
     def logs(self, component: str) -> str:
         """The end of a component's log."""

@@ -8,37 +8,63 @@ from typing import TYPE_CHECKING
 from offpeak.ledger import batches, shards
 from offpeak.ledger.holder import is_gone
 from offpeak.ledger.records import BatchRecord, Shard, ShardKey
+from offpeak.ledger.room import Room, room_for
 from offpeak.ledger.schema import in_utc
 from offpeak.states import ShardState
 
 if TYPE_CHECKING:
     from offpeak.ledger.database import Change
+    from offpeak.quota import Quota
 
 
-def claim(change: Change, key: ShardKey, holder: str, *, lease: timedelta) -> Shard | None:
-    """Begin a submission, or take one over whose holder let it go; None when it is not to be had now."""
+def claim(
+    change: Change, key: ShardKey, holder: str, *, lease: timedelta, quota: Quota | None = None
+) -> Shard | None:
+    """Begin a submission, or take one over whose holder let it go; None when it is not to be had now.
+
+    A submission begins only within `quota`; one that is taken over has its room already."""
     shard = shards.locked(change, key)
     if shard.not_before is not None and shard.not_before > change.now:
         return None
     until = change.now + lease
     if shard.state is ShardState.WRITTEN:
-        claimed = shards.move(
-            change,
-            shard,
-            state=ShardState.SUBMITTING,
-            attempt=shard.attempt + 1,
-            intent_at=change.now,
-            holder=holder,
-            lease_until=until,
-        )
-        shards.event(change, key, f"{ShardState.SUBMITTING}", f"attempt {claimed.attempt} by {holder}")
-        return claimed
+        room = room_for(change, shard, quota) if quota is not None else Room(free=True)
+        if room.free:
+            return _begin(change, shard, holder, until, room)
+        _wait(change, shard, room)
+        return None
     if shard.state is ShardState.SUBMITTING and _may_take(shard, holder, change.now):
         taken = shards.move(change, shard, holder=holder, lease_until=until)
         if shard.holder != holder:
             shards.event(change, key, "taken over", f"by {holder} from {shard.holder}")
         return taken
     return None
+
+
+def _begin(change: Change, shard: Shard, holder: str, until: datetime, room: Room) -> Shard:
+    claimed = shards.move(
+        change,
+        shard,
+        state=ShardState.SUBMITTING,
+        attempt=shard.attempt + 1,
+        intent_at=change.now,
+        holder=holder,
+        lease_until=until,
+        ahead=None,
+        note=room.said,  # why it was held up is in the events; it is no longer
+    )
+    said = f": {room.said}" if room.said else ""
+    shards.event(
+        change, shard.key, f"{ShardState.SUBMITTING}", f"attempt {claimed.attempt} by {holder}{said}"
+    )
+    return claimed
+
+
+def _wait(change: Change, shard: Shard, room: Room) -> None:
+    """Keep the shard's place in the line, and the reason where people look for it."""
+    shards.move(change, shard, ahead=room.ahead, note=room.said)
+    if shard.ahead is None:
+        shards.event(change, shard.key, "waits for room", room.said)
 
 
 def _may_take(shard: Shard, holder: str, now: datetime) -> bool:
@@ -51,7 +77,9 @@ def renew(change: Change, key: ShardKey, holder: str, *, lease: timedelta) -> No
 
 
 def note_upload(change: Change, key: ShardKey, holder: str, *, upload_id: str | None) -> None:
-    shards.move(change, _held(change, key, holder, "record its upload"), upload_id=upload_id)
+    held = _held(change, key, holder, "record its upload")
+    # the patience of whoever looks for the batch counts from the paid call, not from an intent of long ago
+    shards.move(change, held, upload_id=upload_id, intent_at=change.now)
 
 
 def attach(change: Change, key: ShardKey, holder: str, *, batch: BatchRecord) -> Shard:
@@ -65,7 +93,7 @@ def attach(change: Change, key: ShardKey, holder: str, *, batch: BatchRecord) ->
         holder="",
         lease_until=None,
         not_before=None,
-        note=batch.note,
+        note=batch.note or shard.note,
     )
     shards.event(change, key, f"{ShardState.IN_FLIGHT}", f"batch {batch.batch_id}, attempt {shard.attempt}")
     return flying

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offpeak.errors import LedgerConflict
 from offpeak.ledger.database import Database
@@ -23,7 +23,10 @@ from offpeak.ledger.records import (
     Spend,
     Stage,
 )
-from offpeak.states import RunState
+from offpeak.states import RunState, ShardState
+
+if TYPE_CHECKING:
+    from offpeak.quota import Quota
 
 
 def _utc_now() -> datetime:
@@ -86,13 +89,18 @@ class Ledger:
             return runs.get(connection, run_id)
 
     def runs(
-        self, workload: str | None = None, *, states: Collection[RunState] = (), limit: int = 50
+        self,
+        workload: str | None = None,
+        *,
+        states: Collection[RunState] = (),
+        started_by: str | None = None,
+        limit: int = 50,
     ) -> list[Run]:
-        """Newest first."""
+        """Newest first; with `started_by` only those of that caller."""
         from offpeak.ledger import runs
 
         with self._database.reading() as connection:
-            return runs.newest(connection, workload, states=states, limit=limit)
+            return runs.newest(connection, workload, states=states, started_by=started_by, limit=limit)
 
     def move_run(
         self,
@@ -150,17 +158,39 @@ class Ledger:
         with self._database.reading() as connection:
             return shards.of_run(connection, run_id, number)
 
-    def claim(self, key: ShardKey, holder: str, lease: timedelta, *, now: datetime) -> Shard | None:
+    def claim(
+        self, key: ShardKey, holder: str, lease: timedelta, *, now: datetime, quota: Quota | None = None
+    ) -> Shard | None:
         """Take the right to submit: written → submitting (attempt + 1, intent_at = now), or take over a
         submitting shard whose lease has ended or is this holder's own (attempt and intent_at stay). None when
         another holds it, when it is past submitting, or when `not_before` is later than now.
+
+        With a `quota`, None also when there is no room for the shard beside what its account has submitting
+        or in flight, and what waits and is due earlier; two claims never get the same room. The shard then
+        holds its place in the line (`ahead`) and the reason (`note`), and gives the place up when nobody asks
+        for it again within 15 minutes. Room is given back by state: a shard that is collected, or back to
+        written, takes none.
 
         A lease ends at once when its holder was a process of this host that no longer runs. Holding is by
         name: two threads that may meet on a shard need two names."""
         from offpeak.ledger import leases
 
         with self._database.changing(now) as change:
-            return leases.claim(change, key, holder, lease=lease)
+            return leases.claim(change, key, holder, lease=lease, quota=quota)
+
+    def shards_in(self, states: Collection[ShardState], *, workload: str | None = None) -> list[Shard]:
+        """Every shard in one of these states, over all runs (of one workload), oldest run first."""
+        from offpeak.ledger import shards
+
+        with self._database.reading() as connection:
+            return shards.in_states(connection, states, workload)
+
+    def tagged(self, tag: str) -> Shard | None:
+        """The shard whose requests carry this tag, None when it is not of this ledger."""
+        from offpeak.ledger import shards
+
+        with self._database.reading() as connection:
+            return shards.tagged(connection, tag)
 
     def renew(self, key: ShardKey, holder: str, lease: timedelta, *, now: datetime) -> None:
         """LedgerConflict when the lease was taken by another."""
@@ -170,7 +200,8 @@ class Ledger:
             leases.renew(change, key, holder, lease=lease)
 
     def note_upload(self, key: ShardKey, holder: str, upload_id: str | None, *, now: datetime) -> None:
-        """Record the uploaded file's id before the paid call. LedgerConflict unless submitting and held."""
+        """Record the uploaded file's id right before the paid call, and that the intent dates from now: the
+        caller has proof that no earlier try made a batch. LedgerConflict unless submitting and held."""
         from offpeak.ledger import leases
 
         with self._database.changing(now) as change:
@@ -246,6 +277,14 @@ class Ledger:
 
         with self._database.changing(spend.at) as change:
             money.record(change, spend)
+
+    def stray(self, batch_id: str, spend: Spend) -> bool:
+        """Record, once, what a second batch of a shard billed: the spend, and the batch's id in the run's
+        fact `strays`. False (and no change) when it was recorded before."""
+        from offpeak.ledger import money
+
+        with self._database.changing(spend.at) as change:
+            return money.stray(change, batch_id, spend)
 
     def spent(
         self, *, run_id: str | None = None, workload: str | None = None, since: datetime | None = None

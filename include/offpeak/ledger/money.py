@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import desc, func, select
 
-from offpeak.ledger import shards
+from offpeak.ledger import runs, shards
 from offpeak.ledger.records import NewShard, Shard, Spend
 from offpeak.ledger.schema import RUNS, SPEND, in_utc
 from offpeak.states import ShardState
@@ -49,6 +49,18 @@ def collect(change: Change, collected: Shard, spend: Spend, *, next_round: NewSh
     if next_round is not None:
         shards.insert(change, shard.key.run_id, [next_round])
         shards.event(change, next_round.key, f"{ShardState.WRITTEN}", f"{next_round.request_count} requests")
+    return True
+
+
+def stray(change: Change, batch_id: str, spend: Spend) -> bool:
+    """The spend of a batch that no shard owns, once: the run's fact `strays` says which are recorded."""
+    run = runs.locked(change, spend.run_id)
+    known = list(run.facts.get("strays", ()))
+    if batch_id in known:
+        return False
+    runs.note(change, run, {"strays": [*known, batch_id]})
+    record(change, spend)
+    change.event(run.run_id, f"stray batch {batch_id} billed", f"{spend.requests} requests")
     return True
 
 

@@ -107,7 +107,8 @@ class Shard:
     """Who holds the lease while submitting."""
     lease_until: datetime | None = None
     intent_at: datetime | None = None
-    """When the present submission was first begun: batches created before it cannot be this one's."""
+    """When the present submission was begun, then when its paid call was about to be sent: batches created
+    before it cannot be this one's."""
     upload_id: str | None = None
     batch_id: str | None = None
     not_before: datetime | None = None
@@ -118,6 +119,8 @@ class Shard:
     usage: Mapping[str, int] = field(default_factory=dict)
     cost_usd: Decimal | None = None
     note: str = ""
+    ahead: int | None = None
+    """While it waits for room in its account's quota: how many shards go first. None when it does not wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,13 +35,20 @@ def locked(change: Change, run_id: str) -> Run:
 
 
 def newest(
-    connection: Connection, workload: str | None, *, states: Collection[RunState], limit: int
+    connection: Connection,
+    workload: str | None,
+    *,
+    states: Collection[RunState],
+    started_by: str | None = None,
+    limit: int,
 ) -> list[Run]:
     query = select(RUNS).order_by(desc(RUNS.c.created_at), desc(RUNS.c.sequence)).limit(limit)
     if workload is not None:
         query = query.where(RUNS.c.workload == workload)
     if states:
         query = query.where(RUNS.c.state.in_(states))
+    if started_by is not None:
+        query = query.where(RUNS.c.started_by == started_by)
     return [_record(row) for row in connection.execute(query).mappings()]
 
 

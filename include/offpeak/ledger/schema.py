@@ -36,7 +36,7 @@ from sqlalchemy.types import TypeEngine
 from offpeak.errors import SpecError
 from offpeak.states import BatchStatus, Route, RunState, ShardState
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every migration this code knows, oldest first; the last one is the schema below."""
 
 VERSION_TABLE = "offpeak_version"
@@ -215,6 +215,8 @@ SHARDS = Table(
     Column("usage", Facts, nullable=False),
     Column("cost_usd", Money),
     Column("note", Prose, nullable=False),
+    Column("ahead", Integer),
+    Index(None, "account", "state"),
 )
 
 BATCHES = Table(

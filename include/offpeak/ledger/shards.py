@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, select
 
 from offpeak.errors import LedgerConflict, SpecError
 from offpeak.ledger.records import NewShard, Shard, ShardKey
-from offpeak.ledger.schema import SHARDS
+from offpeak.ledger.schema import RUNS, SHARDS
 from offpeak.states import ShardState
 
 if TYPE_CHECKING:
@@ -40,6 +40,20 @@ def of_run(connection: Connection, run_id: str, number: int | None) -> list[Shar
     if number is not None:
         query = query.where(SHARDS.c.number == number)
     return [_record(row) for row in connection.execute(query).mappings()]
+
+
+def in_states(connection: Connection, states: Collection[ShardState], workload: str | None) -> list[Shard]:
+    """Over all runs, in the order in which the runs were opened."""
+    query = select(SHARDS).join(RUNS, RUNS.c.run_id == SHARDS.c.run_id).where(SHARDS.c.state.in_(states))
+    query = query.order_by(RUNS.c.sequence, SHARDS.c.round, SHARDS.c.number)
+    if workload is not None:
+        query = query.where(RUNS.c.workload == workload)
+    return [_record(row) for row in connection.execute(query).mappings()]
+
+
+def tagged(connection: Connection, tag: str) -> Shard | None:
+    row = connection.execute(select(SHARDS).where(SHARDS.c.tag == tag)).mappings().first()
+    return None if row is None else _record(row)
 
 
 def insert(change: Change, run_id: str, new: Sequence[NewShard]) -> None:

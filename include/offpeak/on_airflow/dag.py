@@ -68,6 +68,8 @@ def _tasks(workload: Workload) -> None:
     )
     report = ReportTask(task_id="report", workload=name, plan=plan.task_id)
     plan >> shards >> check >> publish >> report.as_teardown()
+    # a failed shard fails `publish` at once; the report waits for the others, which go on
+    shards >> report
 
 
 def _timetable(schedule: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,10 @@ from offpeak.on_airflow.trigger import ShardTrigger
 
 if TYPE_CHECKING:
     from offpeak.advance import Wait
-    from offpeak.site import Site
+    from offpeak.ledger import NewRun
+    from offpeak.replay import Replay
+    from offpeak.site import Interval, Site
+    from offpeak.workload import Workload
 
 RUN_ID = "run_id"
 
@@ -43,19 +46,11 @@ class PlanTask(BaseOperator):
         self.workload = workload
 
     def execute(self, context: Any) -> list[int]:
-        from offpeak.run import new_run, start
+        from offpeak.run import start
 
-        workload, site, interval = registered(self.workload), airflow_site(), interval_of(context)
-        conf = context["dag_run"].conf or {}
-        new = new_run(
-            workload,
-            site,
-            interval,
-            limit=conf.get("limit"),
-            again=bool(conf.get("again")),
-            started_by=context["dag_run"].run_id,
-        )
+        site = airflow_site()
         with airflow_errors():
+            workload, new, interval = _new(registered(self.workload), site, context)
             try:
                 run = start(workload, site, new, interval)
             except OffpeakError:
@@ -69,6 +64,38 @@ class PlanTask(BaseOperator):
             *(run.run_id, facts["rows"], facts["carried"], facts["requests"], facts["shards"]),
         )
         return sorted({shard.key.number for shard in site.ledger.shards(run.run_id)})
+
+
+def _new(workload: Workload, site: Site, context: Any) -> tuple[Workload, NewRun, Interval]:
+    """The run that the dag run's conf asks for: one of its interval, or with `replay` one of dead letters."""
+    from offpeak.run import new_replay, new_run
+
+    conf, started_by = context["dag_run"].conf or {}, context["dag_run"].run_id
+    if "replay" in conf:
+        return new_replay(workload, site, replay_of_conf(conf), started_by=started_by)
+    interval = interval_of(context)
+    limit, again = conf.get("limit"), bool(conf.get("again"))
+    new = new_run(workload, site, interval, limit=limit, again=again, started_by=started_by)
+    return workload, new, interval
+
+
+def replay_of_conf(conf: Mapping[str, Any]) -> Replay:
+    """The replay that a conf such as {"replay": RUN_ID, "outcomes": ["refused"], "model": ...} asks for.
+
+    It takes no prompt: Airflow stores the conf, and prompts are not Airflow's to store.
+    """
+    from offpeak.dead_letters import Choice
+    from offpeak.replay import Replay
+
+    def several(name: str) -> tuple[str, ...]:
+        given = conf.get(name) or ()
+        return (given,) if isinstance(given, str) else tuple(str(one) for one in given)
+
+    return Replay(
+        of=str(conf["replay"]),
+        choice=Choice(outcomes=several("outcomes"), codes=several("codes"), key=str(conf.get("key") or "")),
+        changes={name: conf[name] for name in ("model", "max_output_tokens") if conf.get(name) is not None},
+    )
 
 
 def _report_failed_plan(site: Site, workload: str, interval_key: str) -> None:
@@ -92,6 +119,12 @@ class RunTask(BaseOperator):
         found = context["ti"].xcom_pull(task_ids=self.plan, key=RUN_ID)
         return str(found) if found else None
 
+    def asked(self, site: Site, run_id: str) -> Workload:
+        """The workload as this run asks it: a replay may ask another model than the DAG file names."""
+        from offpeak.asked import as_asked
+
+        return as_asked(registered(self.workload), site.ledger.run(run_id))
+
 
 class ShardTask(RunTask):
     """Carries one shard through its rounds. Waits in the triggerer, never in a worker."""
@@ -114,8 +147,9 @@ class ShardTask(RunTask):
         from offpeak.advance import Wait, advance
         from offpeak.run import connect, fail, take_up
 
-        workload, site, run_id = registered(self.workload), airflow_site(), self.run_id(context)
+        site, run_id = airflow_site(), self.run_id(context)
         assert run_id is not None, "a shard belongs to a planned run"
+        workload = self.asked(site, run_id)
         take_up(site, run_id)
         with airflow_errors():
             client = connect(workload, site)
@@ -153,10 +187,10 @@ class CheckTask(RunTask):
     def execute(self, context: Any) -> str:
         from offpeak.run import check
 
-        run_id = self.run_id(context)
+        site, run_id = airflow_site(), self.run_id(context)
         assert run_id is not None
         with airflow_errors():
-            verdict = check(registered(self.workload), airflow_site(), run_id)
+            verdict = check(self.asked(site, run_id), site, run_id)
         return "already checked" if verdict is None else verdict.decision
 
 
@@ -172,7 +206,7 @@ class PublishTask(RunTask):
         site, run_id = airflow_site(), self.run_id(context)
         assert run_id is not None
         with airflow_errors():
-            publish(registered(self.workload), site, run_id)
+            publish(self.asked(site, run_id), site, run_id)
         facts = summary(site, run_id)
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {

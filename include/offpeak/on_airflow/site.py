@@ -41,8 +41,8 @@ class AirflowConnections:
 
 
 def airflow_site() -> Site:
-    """The site of this Airflow: OFFPEAK_STORE, and the ledger from the connection `offpeak_ledger` if
-    there is one, else OFFPEAK_LEDGER, else SQLite in a local store."""
+    """The site of this Airflow: OFFPEAK_STORE, and the ledger from OFFPEAK_LEDGER, else from the connection
+    `offpeak_ledger` if there is one, else SQLite in a local store."""
     connections = AirflowConnections()
     ledger = None
     if not os.environ.get("OFFPEAK_LEDGER") and connections.get(LEDGER_CONNECTION) is not None:

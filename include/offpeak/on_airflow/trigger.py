@@ -79,6 +79,22 @@ class ShardTrigger(BaseTrigger):
             return
         yield TriggerEvent(await self._ended(self.batch_id))
 
+    async def on_kill(self) -> None:
+        """A person failed or cleared the waiting task: the batch is cancelled at the provider.
+
+        What it had finished is billed and is kept: by the cleared task itself, by the workload's next run,
+        or by `offpeak sweep`.
+        """
+        if self.batch_id is None:
+            return
+        try:
+            client = await _client(self.provider, self.connection)
+            batch = await sync_to_async(client.cancel)(self.batch_id)
+        except ProviderError as error:
+            self.log.warning("Batch %s could not be cancelled and goes on, billed: %s", self.batch_id, error)
+        else:
+            self.log.info("Batch %s is %s", batch.id, batch.provider_status)
+
     async def _ended(self, batch_id: str) -> dict[str, Any]:
         """Look until the batch has ended, or until looking has failed for too long."""
         pace, since, failures = Pace(), datetime.fromisoformat(self.since), 0

@@ -16,8 +16,9 @@ from offpeak.providers.anthropic_reply import parse_answer, parse_failure
 from offpeak.providers.credentials import client_options, look_seconds
 from offpeak.providers.download import downloaded_lines, first_line
 from offpeak.providers.fields import read_object, text
-from offpeak.providers.provider import Account, Ask, Batch, Found, Reply, Submission
+from offpeak.providers.provider import Account, Ask, Batch, Found, Listed, Reply, Submission, Upload
 from offpeak.providers.session import LOOK_SECONDS, TRANSFER_SECONDS, Answer, Call, Session
+from offpeak.requests import tag_of
 
 MARGIN = timedelta(minutes=5)
 """How far the provider's clock may be from ours when batches are looked for."""
@@ -60,15 +61,29 @@ class AnthropicClient:
         """Nothing in a live batch is ours to read, so it is only `possible`, by its time and its size. One
         that has ended is proven or excluded by the custom_id of its first result."""
         proven, possible = [], []
-        for batch in self._listed(submission, since - MARGIN):
+        for batch in self._listed(f"looking for the batch of {_name(submission)}", since - MARGIN):
             counted = batch.total or batch.status.ended  # a young one might show no counts yet
             if batch.id in owned or (counted and batch.total != submission.request_count):
                 continue
             if not batch.result_files:
                 possible.append(batch)
-            elif self._holds(batch, submission):
+            elif self._first_custom_id(batch).startswith(f"{submission.tag}-"):
                 proven.append(batch)
         return Found(proven=tuple(proven), possible=tuple(possible))
+
+    def ours(self, *, since: datetime, owned: frozenset[str]) -> Iterator[Listed]:
+        """A live batch names nobody: it is given without a tag. An ended one is known by its first result."""
+        for batch in self._listed("looking for our batches", since - MARGIN):
+            if batch.id in owned:
+                continue
+            if not batch.status.ended:
+                yield Listed(batch=batch, tag="")
+            elif batch.result_files and (tag := tag_of(self._first_custom_id(batch))):
+                yield Listed(batch=batch, tag=tag)
+
+    def uploads(self) -> Iterator[Upload]:
+        """There are no uploads."""
+        return iter(())
 
     def find_upload(self, submission: Submission, *, since: datetime) -> None:
         """There are no uploads."""
@@ -138,9 +153,8 @@ class AnthropicClient:
             raise self._session.unreadable(call, answer)
         return batch
 
-    def _listed(self, submission: Submission, until: datetime) -> Iterator[Batch]:
+    def _listed(self, what: str, until: datetime) -> Iterator[Batch]:
         """The account's batches, newest first, back to `until`. Raises rather than stop early."""
-        what = f"looking for the batch of {_name(submission)}"
         call = Call(what=what, method="get", path=_BATCHES, seconds=self._look_seconds)
         seen: set[str] = set()
         query: dict[str, object] = {"limit": _A_PAGE}
@@ -164,8 +178,8 @@ class AnthropicClient:
             seen.update(item["id"] for item in data)
             query = {"limit": _A_PAGE, "after_id": data[-1]["id"]}
 
-    def _holds(self, batch: Batch, submission: Submission) -> bool:
-        """Whether an ended batch's results are this submission's. Raises when they could not be read."""
+    def _first_custom_id(self, batch: Batch) -> str:
+        """Of an ended batch's first result. Raises when it could not be read."""
         call = _results(batch.id, batch.result_files[0])
         with self._session.stream(call) as chunks:
             line = first_line(chunks)
@@ -174,7 +188,7 @@ class AnthropicClient:
             raise self._session.unreadable(
                 call, {"first line": text((line or b"")[:100].decode("utf-8", "replace"))}
             )
-        return text(record.get("custom_id")).startswith(f"{submission.tag}-")
+        return text(record.get("custom_id"))
 
 
 def create_body(file: IO[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 from offpeak.connections import Connection, Connections
 from offpeak.errors import SpecError
 from offpeak.providers.provider import Account
+from offpeak.quota import quota_of_connection, quota_of_environment
 
 KEY_ARGUMENT = "key_argument"
 """The option that names the client's argument for the key, where it is not `api_key`."""
@@ -37,7 +38,8 @@ def read_account(
     """The account of `connection_id`, else of the default connection, else of the environment.
 
     A connection that was asked for by name and is not there raises SpecError rather than letting another
-    account pay. A connection without a key takes the key from the environment, as the hooks do.
+    account pay. A connection without a key takes the key from the environment, as the hooks do. The quota
+    goes with the account: it is in the connection's extra, or, without a connection, in the environment.
     """
     connection = connections.get(connection_id or naming.default_connection)
     if connection is None and connection_id:
@@ -74,6 +76,7 @@ def _of_connection(naming: Naming, connection: Connection, env: Mapping[str, str
             kwargs.get("base_url") or connection.host or env.get(naming.base_url_variable), connection.id
         ),
         options=options,
+        quota=quota_of_connection(connection),
     )
 
 
@@ -94,6 +97,7 @@ def _of_environment(naming: Naming, env: Mapping[str, str]) -> Account:
             **naming.options_of.get(variable, {}),
             **{option: env[name] for name, option in naming.option_variables.items() if env.get(name)},
         },
+        quota=quota_of_environment(naming.provider, env),
     )
 
 

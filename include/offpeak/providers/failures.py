@@ -126,7 +126,7 @@ def http_failure(attempt: Attempt, refusal: Refusal) -> ProviderError:
     if why:
         return ProviderRefused(
             f"{said}\n{why[0].upper()}{why[1:]} (connection {attempt.account}). Nothing was started. "
-            "Add credit or raise the limit at the provider, then run again.",
+            "Add credit or raise the limit at the provider, then run again; this call is not billed.",
             code=refusal.code,
         )
     lost = refusal.status >= 500 or refusal.status == 408

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,14 @@ from offpeak.providers.fields import mapping, moment, text
 from offpeak.providers.openai import endpoint_url
 from offpeak.providers.openai_batch import read_batch
 from offpeak.providers.openai_reply import parse_answer, parse_failure
-from offpeak.providers.provider import Account, Ask, Batch, Found, Reply, Submission
+from offpeak.providers.provider import Account, Ask, Batch, Found, Listed, Reply, Submission, Upload
 from offpeak.providers.session import LOOK_SECONDS, TRANSFER_SECONDS, Answer, Call, Session
+from offpeak.requests import is_tag
 
 MARGIN = timedelta(minutes=5)
 """How far the provider's clock may be from ours when batches are looked for."""
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_ENDING = ".jsonl"
 _METADATA_LIMIT = 512
 _BATCHES_A_PAGE = 100
 _FILES_A_PAGE = 10_000
@@ -84,6 +87,28 @@ class OpenAIClient:
             if _is_of(answer, submission) and answer["id"] not in owned
         ]
         return Found(proven=tuple(proven))
+
+    def ours(self, *, since: datetime, owned: frozenset[str]) -> Iterator[Listed]:
+        call = Call(what="looking for our batches", method="get", path="/batches", seconds=self._look_seconds)
+        for answer in self._listed(call, since - MARGIN, _BATCHES_A_PAGE):
+            metadata = mapping(answer.get("metadata"))
+            tag = text(metadata.get("tag"))
+            if is_tag(tag) and "run_id" in metadata and answer["id"] not in owned:
+                yield Listed(batch=self._batch(call, answer), tag=tag)
+
+    def uploads(self) -> Iterator[Upload]:
+        call = Call(
+            what="looking for our files",
+            method="get",
+            path="/files",
+            query={"purpose": "batch", "order": "desc"},
+            seconds=self._look_seconds,
+        )
+        for answer in self._listed(call, _EPOCH, _FILES_A_PAGE):
+            tag, dot, ending = text(answer.get("filename")).partition(".")
+            created_at = moment(answer.get("created_at"))
+            if is_tag(tag) and dot + ending == _ENDING and created_at is not None:
+                yield Upload(id=text(answer.get("id")), tag=tag, created_at=created_at)
 
     def find_upload(self, submission: Submission, *, since: datetime) -> str | None:
         call = Call(
@@ -246,7 +271,7 @@ def _name(submission: Submission) -> str:
 
 
 def _filename(submission: Submission) -> str:
-    return f"{submission.tag}.jsonl"
+    return f"{submission.tag}{_ENDING}"
 
 
 def _metadata(submission: Submission) -> dict[str, str]:

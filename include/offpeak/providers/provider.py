@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from offpeak.connections import Connections
+from offpeak.quota import Quota
 from offpeak.states import BatchStatus, Outcome
 
 
@@ -125,6 +126,8 @@ class Account:
     api_key: str = field(repr=False)
     base_url: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    quota: Quota = field(default_factory=Quota)
+    """How much may be at the provider at once; may be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +154,25 @@ class Found:
     proven: tuple[Batch, ...] = ()
     possible: tuple[Batch, ...] = ()
     """Could be it, but the provider offers no proof yet (Anthropic, while a batch is live)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A batch of the account that was made by Offpeak, or may have been."""
+
+    batch: Batch
+    tag: str
+    """Of the shard that it was made of; "" where the provider offers no proof (Anthropic, while it is live)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A shard file that lies at the provider."""
+
+    id: str
+    tag: str
+    """Of the shard, by the file's name."""
+    created_at: datetime
 
 
 class Provider(Protocol):
@@ -216,6 +238,13 @@ class Client(Protocol):
         `owned` are batch ids that other shards hold. Raises when it could not look to the end:
         "could not look" is never "not there".
         """
+
+    def ours(self, *, since: datetime, owned: frozenset[str]) -> Iterator[Listed]:
+        """The account's batches created after `since` that carry our marks, newest first; those in `owned`
+        and those of others are left out. Raises when it could not look to the end."""
+
+    def uploads(self) -> Iterator[Upload]:
+        """The shard files that lie at the provider, newest first; nothing where there are no uploads."""
 
     def find_upload(self, submission: Submission, *, since: datetime) -> str | None:
         """The id of this submission's uploaded file, where there is one and it was not recorded."""

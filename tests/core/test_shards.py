@@ -1,0 +1,130 @@
+"""Shards: cut by count and by the very bytes, in order, and never seen unfinished."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offpeak.providers.provider import Limits
+from offpeak.shards import (
+    ENVELOPE_BYTES,
+    Cut,
+    ShardWriter,
+    estimated_tokens,
+    lines_of,
+    new_tag,
+    shard_file,
+    total,
+)
+from offpeak.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(str(tmp_path_factory.mktemp("shards")))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(12, 60), max_size=25),
+    cut=st.builds(lambda r, b: Cut(requests=r, size_bytes=b), st.integers(1, 10), st.integers(60, 300)),
+)
+def test_no_line_is_lost_or_doubled_and_no_limit_is_broken(store: Store, sizes: list[int], cut: Cut) -> None:
+    folder = f"runs/{secrets.token_hex(6)}"
+    writer = ShardWriter(store, folder, cut)
+    sent = []
+    for number, size in enumerate(sizes):
+        text = f"{number:05d}".ljust(size - 1, "x")
+        if not writer.add(text.encode() + b"\n"):
+            assert writer.add(text.encode() + b"\n"), "an empty shard takes any line"
+        sent.append(text.encode())
+    shards = writer.finish()
+    paths = [Path(store.root) / shard.file for shard in shards]
+    assert [line for path in paths for line in lines_of(path)] == sent
+    assert [shard.number for shard in shards] == list(range(1, len(shards) + 1))
+    assert total(shards) == len(sizes)
+    for shard, path in zip(shards, paths, strict=True):
+        assert 1 <= shard.request_count <= cut.requests
+        assert shard.size_bytes == path.stat().st_size <= cut.size_bytes
+        assert shard.request_count == len(list(lines_of(path)))
+        assert shard.file == shard_file(folder, 1, shard.number, shard.tag)
+    assert sorted(store.names(f"{folder}/shards/*")) == sorted(shard.file for shard in shards)
+    for one, following in pairwise(shards):
+        first = sizes[sum(s.request_count for s in shards[: one.number])]
+        full = one.request_count == cut.requests or one.size_bytes + first > cut.size_bytes
+        assert full, f"shard {following.number} was begun too early"
+
+
+def test_each_shard_has_a_tag_of_its_own_and_the_next_line_is_made_with_it(store: Store) -> None:
+    writer = ShardWriter(store, f"runs/{secrets.token_hex(6)}", Cut(requests=1, size_bytes=100))
+    first = writer.tag
+    assert writer.add(b"a\n")
+    assert writer.tag == first
+    assert not writer.add(b"b\n")
+    second = writer.tag
+    assert second != first
+    assert writer.add(b"b\n")
+    assert [shard.tag for shard in writer.finish()] == [first, second]
+
+
+def test_a_crash_leaves_finished_shards_and_no_part_of_the_open_one(store: Store) -> None:
+    folder = f"runs/{secrets.token_hex(6)}"
+    writer = ShardWriter(store, folder, Cut(requests=2, size_bytes=100))
+    for line in (b"1\n", b"2\n", b"3\n", b"3\n"):
+        writer.add(line)
+    assert len(store.names(f"{folder}/shards/*")) == 1
+    error = RuntimeError("no room on the disk")
+    writer.abandon(error)
+    assert store.names(f"{folder}/shards/*") == [writer.written[0].file]
+    assert len(list((Path(store.root) / folder / "shards").iterdir())) == 1
+
+
+def test_an_open_shard_is_not_visible(store: Store) -> None:
+    folder = f"runs/{secrets.token_hex(6)}"
+    writer = ShardWriter(store, folder, Cut(requests=10, size_bytes=100))
+    writer.add(b"1\n")
+    assert store.names(f"{folder}/shards/*") == []
+    writer.finish()
+    assert len(store.names(f"{folder}/shards/*")) == 1
+
+
+def test_no_requests_make_no_shard(store: Store) -> None:
+    assert ShardWriter(store, "runs/none", Cut(requests=2, size_bytes=100)).finish() == []
+
+
+def test_the_cut_keeps_room_for_the_envelope_and_takes_the_smaller_count() -> None:
+    limits = Limits(requests=50_000, size_bytes=1_000)
+    assert Cut.of(limits, 10) == Cut(requests=10, size_bytes=1_000 - ENVELOPE_BYTES)
+    assert Cut.of(limits, 99_999).requests == 50_000
+    assert len(b'{"requests":[]}') < ENVELOPE_BYTES
+
+
+def test_a_first_shard_may_be_smaller_than_the_others(store: Store) -> None:
+    cut = Cut.of(Limits(requests=100, size_bytes=10_000), 4, first=2)
+    writer = ShardWriter(store, f"runs/{secrets.token_hex(6)}", cut)
+    for number in range(9):
+        line = f"{number}\n".encode()
+        assert writer.add(line) or writer.add(line)
+    assert [shard.request_count for shard in writer.finish()] == [2, 4, 3]
+
+
+def test_lines_are_split_on_line_feeds_only(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_bytes("a\u2028b\x0bc\x85\r\n\n  \r\nd\re".encode())
+    assert list(lines_of(path)) == ["a\u2028b\x0bc\x85".encode(), b"d\re"]
+
+
+def test_tags_are_hex_and_differ() -> None:
+    tags = {new_tag() for _ in range(1_000)}
+    assert len(tags) == 1_000
+    assert all(len(tag) == 10 and int(tag, 16) >= 0 for tag in tags)
+
+
+@given(st.integers(0, 10**12))
+def test_tokens_are_estimated_upwards(size: int) -> None:
+    assert 4 * estimated_tokens(size) >= size > 4 * (estimated_tokens(size) - 1)
