@@ -55,10 +55,10 @@ def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch:
         cost_usd=tally.cost_usd,
         note=_oddities(tally),
     )
-    site.ledger.collect(done, _spend(workload, shard, tally, site), following, now=site.now())
     alike = failed_alike(tally, shard.request_count)
-    if alike and shard.key.round == 1:
+    if alike and shard.key.round == 1:  # before the shard counts as collected: the others wait for that
         site.ledger.note_run(run.run_id, {"stopped": f"Shard {shard.key.number}: {alike}"}, now=site.now())
+    site.ledger.collect(done, _spend(workload, shard, tally, site), following, now=site.now())
     return tally
 
 

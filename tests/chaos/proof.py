@@ -57,6 +57,7 @@ class Evidence:
     @classmethod
     def of(cls, played: Played) -> Evidence:
         ledger, control = Ledger(str(played.place.ledger_url)), played.place.emulator.control
+        control.clear_faults()  # what is left of them would strike those who look
         control.advance(HIDDEN_SECONDS)
         try:
             runs = tuple(ledger.runs(limit=20))

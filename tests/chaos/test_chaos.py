@@ -13,7 +13,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.schedule import matrix, peculiar, random_scene
 from tests.chaos.weather import CLEAR, LEDGERS, PROVIDERS, WEATHERS, Weather
 
-SLICES = 4
+SLICES = 7
 SAMPLED = 2
 """Scenes of each of the four kinds of clear weather, when only a sample is played."""
 SAMPLED_RANDOM = 4
@@ -35,7 +35,6 @@ NOT_CROSSED = {
     "ledger.open_like": "read by the command line before a run is joined",
     "ledger.spend": "previews only; a run's spend is written by `collect`",
     "ledger.stages": "read by people and pages",
-    "ledger.shards_in": "looking for strays: a person's command, not a step of a run",
     "ledger.stray": "looking for strays: a person's command, not a step of a run",
     "ledger.tagged": "looking for strays: a person's command, not a step of a run",
     "store.delete": "not a step of a run",
@@ -101,7 +100,7 @@ def test_a_crash_at_every_boundary(
     boundaries = list(company.rehearsed(scene)[1])
     if weather is not CLEAR:
         clear = company.rehearsed(replace(scene, weather=CLEAR))[1]
-        boundaries = peculiar(boundaries, clear, offset=4 * LEDGERS.index(ledger))
+        boundaries = peculiar(boundaries, clear, offset=3 * LEDGERS.index(ledger))
     scenes = matrix(scene, boundaries)
     wrong = company.play(scenes[part::SLICES], totals, exactly=True)
     assert not wrong, told(seed_of(request), wrong)

@@ -257,3 +257,14 @@ def test_dead_letters_are_exported_whole_in_three_formats(openai_place: Place, t
     assert export_dead_letters(site, run.run_id, tmp_path / "none.csv", Choice(outcomes=("expired",))) == 0
     with pytest.raises(SpecError, match=r"end it with \.jsonl, \.csv, \.parquet"):
         export_dead_letters(site, run.run_id, tmp_path / "letters.xlsx")
+
+
+def test_a_dag_run_says_in_its_conf_what_to_replay_and_takes_no_prompt() -> None:
+    from offpeak.on_airflow.operators import replay_of_conf
+
+    conf = {"replay": "sorting/x", "outcomes": "refused", "model": "openai:gpt-5", "user": "{{ row.sent }}"}
+    assert replay_of_conf(conf) == Replay(
+        of="sorting/x", choice=Choice(outcomes=("refused",)), changes={"model": "openai:gpt-5"}
+    )
+    with pytest.raises(SpecError, match="'fine' is no outcome of a dead letter"):
+        replay_of_conf({"replay": "sorting/x", "outcomes": ["refused", "fine"]})

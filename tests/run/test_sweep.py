@@ -20,8 +20,8 @@ from offpeak.providers.provider import Client, Submission
 from offpeak.run import connect, fail
 from offpeak.site import Site, utc_now
 from offpeak.states import RunState, ShardState
-from offpeak.sweep import Act, sweep
-from offpeak.swept import Swept
+from offpeak.sweep import sweep
+from offpeak.swept import Act, Swept
 from tests.run.making import CREATE_PATHS, Place
 
 VIRTUAL_HOUR = 3_600.0
@@ -296,12 +296,14 @@ def test_uploaded_files_are_deleted_once_their_shard_is_collected(openai_place: 
     workload = openai_place.workload(shard_requests=10)
     openai_place.run(workload)
     openai_place.rows(25)
+    openai_place.emulator.control.freeze()  # results would be files too
     flying = begun(openai_place, workload, hour=9)
     files = openai_place.emulator.control.state().files
     found = swept(openai_place, workload)
     assert found.counts == {Act.DELETED: 2}
     assert openai_place.emulator.control.state().files == files - 2
     assert swept(openai_place, workload).lines == ()
+    openai_place.emulator.control.freeze(False)
     assert openai_place.run(workload, hour=9).run_id == flying.run_id
 
 

@@ -52,14 +52,14 @@ def _line(site: Site, run_id: str) -> None:
 
 
 def _one(site: Site, run_id: str) -> None:
-    from offpeak.cli.screen import usd
+    from offpeak.cli.screen import shown, usd
     from offpeak.progress import progress
 
     _line(site, run_id)
     look = progress(site, run_id)
     run = look.run
     for shard in site.ledger.shards(run_id):
-        held = f", {shard.note}" if shard.note else ""
+        held = f", {shown(shard.note, 300)}" if shard.note else ""
         outcomes = ", ".join(f"{count:,} {name}" for name, count in shard.outcomes.items())
         batch = shard.batch_id or "no batch yet"
         click.echo(

@@ -13,6 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from offpeak.errors import ProviderBusy, ProviderError
+from offpeak.patience import patience
 from offpeak.polling import Pace
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class ShardTrigger(BaseTrigger):
                 batch = await client.alook(batch_id)
             except ProviderBusy as busy:
                 failures += 1
-                wait = max(wait, timedelta(seconds=busy.retry_after_seconds or 0))
+                wait = max(wait, patience(busy.retry_after_seconds, otherwise=wait, left=None).pause)
                 problem = str(busy)
             except ProviderError as error:
                 failures, problem = PATIENCE, str(error)

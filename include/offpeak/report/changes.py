@@ -30,6 +30,8 @@ PARTS: Mapping[str, str] = {
     "again": "ask again what was answered before",
 }
 """Every part of a spec, in words; a part that is not listed is shown under its own name."""
+DERIVED = ("asks",)
+"""Hashes of other parts: what changed is said there."""
 DIFF_LINES = 60
 
 Kind = Literal["added", "removed", "same", "cut"]
@@ -62,7 +64,8 @@ def changes(found: Material) -> Changes:
     if before is None:
         return Changes(since_run="", since_at=None, changes=())
     old, new = before.spec, found.run.spec
-    both = [name for name in (*PARTS, *sorted({*old, *new} - {*PARTS})) if name in old and name in new]
+    names = (*PARTS, *sorted({*old, *new} - {*PARTS, *DERIVED}))
+    both = [name for name in names if name in old and name in new]
     return Changes(
         since_run=before.run_id,
         since_at=before.ended_at or before.updated_at,
