@@ -30,7 +30,7 @@ up: install ## Keep Airflow up with the DAGs until Ctrl-C; asks real providers i
 .PHONY: test
 test: install ## Run all tests; those that need Postgres or a browser are skipped where there is none
 	@.ci/system-packages
-	$(RUN) pytest -n auto --maxprocesses 4 --dist loadgroup $(TESTS)
+	$(RUN) pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 .PHONY: resilience
 resilience: install ## Take parts of a real Airflow away in the middle of runs, in about 10 minutes

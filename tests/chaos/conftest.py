@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -65,11 +66,17 @@ def company(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[],
 
 
 @pytest.fixture
-def totals(record_property: Callable[[str, object], None]) -> Iterator[Totals]:
-    """What this test's scenes came to; added up over all tests and processes at the end."""
+def totals(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Iterator[Totals]:
+    """What this test's scenes came to; added up over all tests and processes at the end, and noted beside
+    the report at once, so that a long run which is broken off has not been for nothing."""
     counted: Totals = Counter()
     yield counted
     record_property("chaos", dict(counted))
+    if path := request.config.getoption("--chaos-report", None):
+        with Path(f"{path}.parts").open("a") as parts:
+            parts.write(json.dumps({"test": request.node.name, **counted}) + "\n")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
