@@ -29,12 +29,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-report", default=None, help="a file for the totals")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "matrix: only with --chaos-full")
+    config.addinivalue_line("markers", "sample: only without --chaos-full")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A sample stays with one worker, which then has all that is costly to begin; the whole is spread."""
-    if config.getoption("--chaos-full", False):
-        return
+    """The whole matrix or a sample of it. A sample stays with one worker, which then has all that is
+    costly to begin; the whole is spread."""
+    full = bool(config.getoption("--chaos-full", False))
+    unwanted = [item for item in items if item.get_closest_marker("sample" if full else "matrix")]
+    if unwanted:
+        items[:] = [item for item in items if item not in unwanted]
+        config.hook.pytest_deselected(items=unwanted)
     for item in items:
-        if item.path.parent == HERE:
+        if item.path.parent == HERE and not full:
             item.add_marker(pytest.mark.xdist_group("chaos"))
 
 

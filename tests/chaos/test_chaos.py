@@ -68,13 +68,12 @@ def test_every_verb_is_crossed_by_some_scene_or_has_a_reason_not_to_be(
     assert verbs() - crossed == set(NOT_CROSSED)
 
 
+@pytest.mark.sample
 @pytest.mark.parametrize("ledger", LEDGERS)
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_sample_of_crashes(
     provider: str, ledger: str, company: Company, totals: Totals, request: pytest.FixtureRequest
 ) -> None:
-    if full(request):
-        pytest.skip("the whole matrix is played")
     scene, seed = Scene(weather=CLEAR, provider=provider, ledger=ledger), seed_of(request)
     scenes = matrix(scene, company.rehearsed(scene)[1])
     drawn = random.Random(f"{seed}/{provider}/{ledger}").sample(scenes, SAMPLED)
@@ -82,6 +81,7 @@ def test_a_sample_of_crashes(
     assert not wrong, told(seed, wrong)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("part", range(SLICES))
 @pytest.mark.parametrize("ledger", LEDGERS)
 @pytest.mark.parametrize(("weather", "provider"), KINDS, ids=[f"{w.name}-{p}" for w, p in KINDS])
@@ -94,8 +94,6 @@ def test_a_crash_at_every_boundary(
     totals: Totals,
     request: pytest.FixtureRequest,
 ) -> None:
-    if not full(request):
-        pytest.skip("only with --chaos-full (make chaos)")
     scene = Scene(weather=weather, provider=provider, ledger=ledger)
     boundaries = list(company.rehearsed(scene)[1])
     if weather is not CLEAR:

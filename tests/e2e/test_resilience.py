@@ -223,4 +223,3 @@ def test_marking_the_dag_run_failed_cancels_all_that_is_in_flight(stage: Stage) 
     stage.control.advance(BATCH_LIFE_SECONDS)
     assert case.await_end() == "success", stage.blame("failed_run", case.dag_run_id)
     case.check_books(batches=2 * SHARDS)
-    assert {task["try_number"] for task in case.tasks()} == {2}, "none stumbled over another that was cleared"

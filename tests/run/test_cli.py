@@ -224,7 +224,13 @@ def test_cancel_says_what_was_harvested_and_status_shows_it(shop: Place) -> None
     shop.emulator.control.add_fault("stuck", times=-1)
     command = [OFFPEAK, "run", "kinds.py", "--rows", "rows.jsonl", "--store", "store"]
     process = subprocess.Popen(
-        command, cwd=shop.folder, env=environment(shop), stderr=subprocess.PIPE, text=True
+        command,
+        cwd=shop.folder,
+        env=environment(shop),
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job ignores Ctrl-C and hands that on; a person's terminal does not
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
     while shop.creates() < 3 and time.monotonic() < end:
