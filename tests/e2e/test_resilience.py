@@ -72,6 +72,7 @@ def _write_rows(folder: Path) -> None:
     pq.write_table(pa.table({"id": keys, "text": texts}), folder / "rows.parquet")
 
 
+@pytest.mark.slow
 def test_a_run_outlives_its_scheduler_its_triggerer_and_a_provider_that_is_away(stage: Stage) -> None:
     case = Twelve.begin(stage, "storm")
     case.await_in_flight(2)
