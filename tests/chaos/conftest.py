@@ -89,11 +89,12 @@ def totals(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reports = [report for group in ("passed", "failed") for report in terminalreporter.stats.get(group, [])]
     by_test: dict[str, Totals] = {}
-    for report in reports:
-        counted = dict(report.user_properties).get("chaos")
-        if counted and report.when == "call":
+    for report in (report for group in terminalreporter.stats.values() for report in group):
+        # the fixture has counted by the end of the teardown, which no group of a name holds
+        if getattr(report, "when", "") == "teardown" and (
+            counted := dict(report.user_properties).get("chaos")
+        ):
             name = report.nodeid.split("::")[-1].split("[")[0]
             by_test.setdefault(name, Counter()).update(counted)
     if not by_test:

@@ -13,12 +13,12 @@ from tests.chaos.scene import Scene
 from tests.chaos.schedule import matrix, peculiar, random_scene
 from tests.chaos.weather import CLEAR, LEDGERS, PROVIDERS, WEATHERS, Weather
 
-SLICES = 7
+SLICES = 15
 SAMPLED = 2
 """Scenes of each of the four kinds of clear weather, when only a sample is played."""
 SAMPLED_RANDOM = 4
 FULL_RANDOM = 500
-RANDOM_A_TEST = 25
+RANDOM_A_TEST = 10
 
 NOT_CROSSED = {
     "client.ask": "the realtime route; not a step of a run on batches",
