@@ -43,6 +43,10 @@ chaos: install ## Kill runs at every boundary and resume them: the whole matrix 
 	$(RUN) pytest tests/chaos -n auto --maxprocesses 4 --chaos-full --chaos-seed $(or $(SEED),1) \
 		--chaos-report /tmp/offpeak-chaos.txt
 
+.PHONY: nights
+nights: install ## Live through a simulated year under four policies into docs/nights.md, in about 3 minutes (SEED=1)
+	$(RUN) tests.nights --nights $(or $(NIGHTS),3000) --seed $(or $(SEED),1)
+
 .PHONY: check
 check: install ## Check format, lint, types and docker-compose.yml
 	$(RUN) ruff format --check .
@@ -64,3 +68,7 @@ lock: install ## Resolve the packages anew into requirements.lock
 clean: ## Remove what the demo, the tests and the tools left (not .venv; not .up and offpeak-store, which may hold paid answers)
 	rm -rf .demo build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -path ./.up -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: bench
+bench: install ## Measure Offpeak beside other ways into docs/performance.md (SIZE, REPEAT, ONLY)
+	$(RUN) tests.bench $(if $(SIZE),--size $(SIZE)) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(ONLY),--only $(ONLY))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offpeak.errors import SpecError
-from offpeak.prices import LongPrompt, Price, Rates, _prices, cost, data_date, price_of
+from offpeak.prices import LongPrompt, Price, Rates, _prices, cost, costs, data_date, price_of
 from offpeak.providers.provider import Usage
 from offpeak.states import Route
 
@@ -127,3 +130,52 @@ def test_a_price_by_hand_is_the_users_own_and_takes_no_floats() -> None:
         Rates(input=0.1, output=Decimal(1))  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="rate output"):
         Rates(input=Decimal(1), output=Decimal(-1))
+
+
+AMOUNT = st.decimals(0, 100, places=4)
+RATES = st.builds(
+    Rates,
+    input=AMOUNT,
+    output=AMOUNT,
+    cached=st.none() | AMOUNT,
+    cache_write=st.none() | AMOUNT,
+    cache_write_long=st.none() | AMOUNT,
+)
+LONG = st.builds(
+    LongPrompt,
+    above_tokens=st.integers(0, 500),
+    input_times=st.sampled_from([Decimal(2), Decimal("1.5")]),
+    output_times=st.sampled_from([Decimal(1), Decimal("1.25")]),
+)
+USAGE = st.tuples(*[st.integers(0, 1_000_000)] * 6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    price=st.builds(Price, realtime=RATES, batch=st.none() | RATES, long_prompt=st.none() | LONG),
+    usage=st.lists(USAGE, max_size=5),
+)
+def test_the_costs_of_many_requests_are_those_of_each_to_the_last_digit(
+    price: Price, usage: list[tuple[int, ...]]
+) -> None:
+    table = np.array(usage, np.int64).reshape(-1, 6)
+    for route in Route:
+        each = [
+            cost(price, Usage(**dict(zip(Usage.__dataclass_fields__, one, strict=True))), route)
+            for one in usage
+        ]
+        found = costs(price, table, route)
+        if found is None:
+            assert price.batch is None
+            assert route is Route.BATCH
+            continue
+        nano = Decimal("1e-9")
+        assert [int(amount) * nano for amount in found] == [
+            amount.quantize(nano, ROUND_HALF_EVEN) for amount in each if amount is not None
+        ]
+
+
+def test_costs_without_a_price_are_not_known_and_absurd_tokens_are_refused() -> None:
+    assert costs(None, np.zeros((1, 6), np.int64), Route.BATCH) is None
+    with pytest.raises(OverflowError, match="tokens of one request"):
+        costs(priced("openai", "gpt-5-mini"), np.full((1, 6), 2**60), Route.BATCH)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from offpeak.errors import SpecError
 from offpeak.prompt import encodable
 from offpeak.providers.provider import AnswerForm
+from offpeak.strict_schema import closed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +67,15 @@ class Column:
     """The closed set of values, from a Literal or an Enum."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """Constraints as JSON schema names them: minimum, exclusiveMaximum, maxLength, pattern ..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Many answers, read: one array for each column of the answer, of those that keep to the schema, in order."""
+
+    columns: Sequence[pa.Array]
+    problems: Mapping[int, str] = field(default_factory=dict)
+    """By place among the texts: why this one breaks the schema; it is in no column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +144,38 @@ class Answer:
             return None, f"{type(error).__name__}: {error}"
         return (None, misfit) if (misfit := _misfit(self.model, answer)) else (answer, "")
 
+    def read_all(self, texts: Sequence[str]) -> Answers:
+        """Many answers at once, as `read` reads each. Never raises on content."""
+        import pyarrow as pa
+
+        with suppress(Exception):  # a border: a user's validator, or a value that does not fit its column
+            return self._read_quickly(texts)
+        found = [self.read(text) for text in texts]
+        values = [answer for answer, _ in found if answer is not None]
+        return Answers(
+            columns=[pa.array([each[one.name] for each in values], one.type) for one in self.schema()],
+            problems={row: reason for row, (answer, reason) in enumerate(found) if answer is None},
+        )
+
+    def _read_quickly(self, texts: Sequence[str]) -> Answers:
+        import pyarrow as pa
+
+        if self.model is None:
+            return Answers(columns=[pa.array(texts, pa.string())])
+        validate = self.model.__pydantic_validator__.validate_json
+        values, problems = [], {}
+        for row, text in enumerate(texts):
+            try:
+                values.append(validate(text))
+            except ValidationError as error:
+                problems[row] = _sentence(error)
+        columns = []
+        for one, (name, info) in zip(self.schema(), self.model.model_fields.items(), strict=True):
+            given: Iterable[Any] = map(attrgetter(name), values)
+            given = given if _is_plain(info.annotation) else map(_plain, given)
+            columns.append(pa.array(list(given), one.type))
+        return Answers(columns=columns, problems=problems)
+
     def schema(self) -> pa.Schema:
         """The answer's columns as Arrow fields; all nullable, for a row that has no answer."""
         import pyarrow as pa
@@ -142,43 +186,6 @@ class Answer:
             made = pa.list_(pa.float32(), vector) if vector else pa.string()
             return pa.schema([pa.field(column.name, made)])
         return pa.schema(_fields(self.model))
-
-
-def closed(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON schema as strict structured output wants it: closed objects, every property required.
-
-    The schema must not contain itself.
-    """
-    defined = schema.get("$defs", {})
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, list):
-            return [walk(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if "$ref" in node and (said := {name: value for name, value in node.items() if name != "$ref"}):
-            # strict output takes no other keyword (a description) beside $ref: write the definition out
-            return walk({**defined[node["$ref"].removeprefix("#/$defs/")], **said})
-        made: dict[str, Any] = {}
-        for name, value in node.items():
-            if name in ("properties", "$defs"):  # the names below are the user's own, not keywords
-                made[name] = {own: walk(sub) for own, sub in value.items()}
-            elif name in ("enum", "const", "examples"):
-                made[name] = value
-            elif name == "pattern" and _LOOKS_AROUND.search(value):
-                continue  # strict output refuses it; the answer is held to it afterwards
-            elif name not in ("title", "default"):
-                made[name] = walk(value)
-        if "properties" in made:
-            made["additionalProperties"] = False
-            made["required"] = list(made["properties"])
-        return made
-
-    result: dict[str, Any] = walk(dict(schema))
-    return result
-
-
-_LOOKS_AROUND = re.compile(r"\(\?<?[=!]")
 
 
 def _check_field(model: type[BaseModel], name: str, info: FieldInfo) -> None:
@@ -312,6 +319,19 @@ def _plain(value: Any) -> Any:
             raise ValueError(f"the time {value.isoformat()} has no time zone; give one, such as Z for UTC")
         return value.astimezone(dt.UTC)
     return str(value) if isinstance(value, UUID) else value
+
+
+_AS_THEY_ARE = (str, int, float, bool, bytes)
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether Arrow takes the field's values as they are (see _plain)."""
+    inner, _ = _unwrap(annotation)
+    if get_origin(inner) is list:
+        return _is_plain(get_args(inner)[0])
+    if get_origin(inner) is Literal:
+        return all(type(value) in _AS_THEY_ARE for value in get_args(inner))
+    return inner in _AS_THEY_ARE
 
 
 def _sorted(items: list[Any]) -> list[Any]:

@@ -84,13 +84,17 @@ def _read(
     else:
         sql.register("no_results", result_schema(workload).empty_table())
         sql.execute("CREATE VIEW results AS SELECT * FROM no_results")
+    # most requests have one result: only those of later rounds are grouped
+    sql.execute("CREATE TABLE asked_again AS SELECT DISTINCT _fingerprint FROM results WHERE _round > 1")
     sql.execute(
         """CREATE VIEW latest AS
+           SELECT * FROM results ANTI JOIN asked_again USING (_fingerprint)
+           UNION ALL BY NAME
            SELECT * REPLACE (
                     sum(_cost_usd) OVER request AS _cost_usd,
                     sum(_input_tokens) OVER request AS _input_tokens,
                     sum(_output_tokens) OVER request AS _output_tokens)
-           FROM results
+           FROM results SEMI JOIN asked_again USING (_fingerprint)
            WINDOW request AS (PARTITION BY _fingerprint)
            QUALIFY row_number() OVER (PARTITION BY _fingerprint ORDER BY _round DESC) = 1"""
     )

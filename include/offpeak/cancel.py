@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from offpeak.collect import collect
-from offpeak.errors import ProviderError
+from offpeak.errors import LedgerConflict, ProviderError
 from offpeak.run import OPEN, connect
 from offpeak.states import RunState, ShardState
 from offpeak.submit import record_of
@@ -46,11 +46,7 @@ def cancel(
     The kept answers are not paid again by the next run. Safe to call again, also for a failed run
     whose batches still run. Raises ProviderError when a batch could not be cancelled at all.
     """
-    run = site.ledger.run(run_id)
-    if run.state in OPEN:
-        site.ledger.move_run(
-            run_id, RunState.CANCELLED, since=OPEN, now=site.now(), error="Cancelled by `offpeak cancel`."
-        )
+    _end(site, run_id)
     client = connect(workload, site)
     try:
         live = [shard for shard in site.ledger.shards(run_id) if shard.state is ShardState.IN_FLIGHT]
@@ -69,6 +65,19 @@ def cancel(
         still_ending=tuple(ending),
         spent_usd=sum(known, Decimal(0)) if len(known) == len(spends) else None,
     )
+
+
+def _end(site: Site, run_id: str) -> None:
+    """End the run, unless it has ended; two may cancel at once."""
+    if site.ledger.run(run_id).state not in OPEN:
+        return
+    try:
+        site.ledger.move_run(
+            run_id, RunState.CANCELLED, since=OPEN, now=site.now(), error="Cancelled by `offpeak cancel`."
+        )
+    except LedgerConflict:
+        if not site.ledger.run(run_id).state.ended:
+            raise
 
 
 def _harvest(

@@ -12,8 +12,10 @@ import orjson
 from offpeak.canary import failed_alike
 from offpeak.ledger.records import NewShard, Shard, ShardKey, Spend
 from offpeak.providers.provider import Batch, Client, Provider
-from offpeak.requests import custom_id, dump_line, read_custom_id
-from offpeak.results import Origin, ResultWriter, Tally, reconcile
+from offpeak.reconcile import reconcile
+from offpeak.requests import FINGERPRINT_BYTES, custom_id, dump_line, read_custom_id
+from offpeak.result_writer import ResultWriter
+from offpeak.results import Answered, Origin, Tally
 from offpeak.rounds import MORE_ROOM_FACTOR, Again, note
 from offpeak.shards import Cut, estimated_tokens, lines_of, new_tag, shard_file
 from offpeak.states import Route
@@ -43,8 +45,11 @@ def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch:
             ResultWriter(workload, path, tally, origin) as writer,
         ):
             sent = _sent(workload, sent_file, shard.tag)
-            for result in reconcile(workload, client.lines(batch), sent, shard.tag, batch, tally):
-                writer.add(result)
+            for found in reconcile(workload, client.lines(batch), sent, shard.tag, batch, tally):
+                if isinstance(found, Answered):
+                    writer.add_many(found)
+                else:
+                    writer.add(found)
         asked_again = tally.again and not site.ledger.run(run.run_id).state.ended
         following = _next_shard(workload, site, shard, sent_file, tally) if asked_again else None
     done = replace(
@@ -64,7 +69,12 @@ def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch:
 
 def _sent(workload: Workload, path: Path, tag: str) -> Iterator[str]:
     """The fingerprints in a shard file."""
+    ours = b'{"custom_id":"%b-' % tag.encode()  # as every provider writes it; else the line is read whole
+    end = len(ours) + 2 * FINGERPRINT_BYTES
     for line in lines_of(path):
+        if line.startswith(ours) and line[end : end + 1] == b'"':
+            yield line[len(ours) : end].decode()
+            continue
         fingerprint = read_custom_id(workload.provider.custom_id(orjson.loads(line)), tag)
         assert fingerprint is not None, "a shard file holds only its own requests"
         yield fingerprint

@@ -13,7 +13,8 @@
     ├── ReconcileError     rows in and outcomes out do not add up
     ├── CheckBroken        a check could not be evaluated; says nothing about the data
     ├── GateRefused        the verdict is no; readers keep the last good table
-    └── TableError         the table could not be read or written
+    ├── TableError         the table could not be read or written
+    └── DeliveryError      a channel did not take an alert; it is tried again, the run goes on (transient)
 
 A message says what happened, with which values, what is still true (running, billed, published),
 and what to do next. Airflow's retries read `transient`.
@@ -95,3 +96,9 @@ class GateRefused(OffpeakError):
 
 class TableError(OffpeakError):
     """The table could not be read or written. A publish that raises this has changed nothing."""
+
+
+class DeliveryError(OffpeakError):
+    """A channel did not take an alert. The alert is kept and tried again; no run is changed by it."""
+
+    transient = True

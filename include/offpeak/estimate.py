@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from offpeak.prices import cost
+from offpeak.prices import Price, cost
 from offpeak.providers.provider import Usage
 from offpeak.shards import estimated_tokens
 from offpeak.states import Route
 
 if TYPE_CHECKING:
     from offpeak.ledger import Ledger
+    from offpeak.ledger.records import TokenSample
     from offpeak.plan import Plan
     from offpeak.workload import Workload
 
@@ -30,6 +33,14 @@ class Estimate:
     realtime_usd: Decimal | None
     basis: str
     """What it rests on, in words."""
+    runs: int = 0
+    """Past runs whose cost per request the quantiles below are taken from."""
+    batch_p50_usd: Decimal | None = None
+    batch_p90_usd: Decimal | None = None
+    realtime_p50_usd: Decimal | None = None
+    realtime_p90_usd: Decimal | None = None
+    """Nine runs in ten like the past ones cost at most so much. None where there are too few to say that
+    (a p50 needs one, a p90 nine) or the price is not known."""
 
 
 def estimate(workload: Workload, ledger: Ledger, plan: Plan) -> Estimate:
@@ -39,16 +50,22 @@ def estimate(workload: Workload, ledger: Ledger, plan: Plan) -> Estimate:
     if past is not None:
         into, out = past
         basis = "the tokens per request of this workload's last runs"
+        samples = ledger.token_samples(workload.name, workload.model_name)
     else:
         size = sum(shard.size_bytes for shard in plan.shards)
         into = estimated_tokens(size) / asked if asked else 0
-        out = _output_guess(workload)
+        out = output_guess(workload)
         basis = "the size of the requests (no history yet): four bytes a token"
+        samples = []
     usage = Usage(input_tokens=round(into), output_tokens=round(out))
     price = workload.priced
 
     def money(route: Route) -> Decimal | None:
         each = cost(price, usage, route) if price else None
+        return None if each is None else each * asked
+
+    def quantile(route: Route, share: float) -> Decimal | None:
+        each = _of_past(samples, price, route, share)
         return None if each is None else each * asked
 
     return Estimate(
@@ -57,10 +74,37 @@ def estimate(workload: Workload, ledger: Ledger, plan: Plan) -> Estimate:
         batch_usd=money(Route.BATCH),
         realtime_usd=money(Route.REALTIME),
         basis=basis,
+        runs=len(samples),
+        batch_p50_usd=quantile(Route.BATCH, 0.5),
+        batch_p90_usd=quantile(Route.BATCH, 0.9),
+        realtime_p50_usd=quantile(Route.REALTIME, 0.5),
+        realtime_p90_usd=quantile(Route.REALTIME, 0.9),
     )
 
 
-def _output_guess(workload: Workload) -> float:
+def _of_past(
+    samples: Sequence[TokenSample], price: Price | None, route: Route, share: float
+) -> Decimal | None:
+    """What a request cost at most in this share of the past runs, at today's price.
+
+    The next run is one more of its kind: of n + 1 runs it is the k-th dearest with equal chance for every
+    k, so the ceil(share x (n + 1))-th cheapest past run is the bound, and with too few runs there is none.
+    """
+    place = math.ceil(round(share * (len(samples) + 1), 9))
+    if price is None or not samples or place > len(samples):
+        return None
+    each = []
+    for sample in samples:
+        usage = Usage(input_tokens=round(sample.input_tokens), output_tokens=round(sample.output_tokens))
+        spent = cost(price, usage, route)
+        if spent is None:
+            return None
+        each.append(spent)
+    return sorted(each)[place - 1]
+
+
+def output_guess(workload: Workload) -> float:
+    """Tokens of one answer, before there has been any."""
     kind = workload.form.form.kind
     if kind == "vector":
         return 0

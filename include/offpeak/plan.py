@@ -14,7 +14,6 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from offpeak.canary import canary_requests
 from offpeak.carry import LOOK_BACK_RUNS, carry, carry_nothing
 from offpeak.errors import InputError
 from offpeak.files_sql import files_sql, literal, quoted
-from offpeak.requests import LineForm, custom_id
+from offpeak.lines import Lines
 from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
 from offpeak.spool import Spooled, spool
@@ -30,6 +29,7 @@ from offpeak.states import RunState
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from offpeak.ledger import Run
     from offpeak.site import Interval, Site
@@ -134,19 +134,28 @@ def run_folder(run: Run) -> str:
 
 
 def _mark(sql: duckdb.DuckDBPyConnection, work: Path, key: str) -> None:
-    """Which rows can be asked; a key's second row cannot."""
+    """`marks`: which rows can be asked; a key's second row cannot. `folds`: what several of them ask alike."""
+    rows, name = literal(work / "rows.parquet"), quoted(key)
     sql.execute(
-        f"""CREATE TABLE marks AS
-            SELECT _ordinal, _fingerprint,
-                   CASE WHEN {quoted(key)} IS NOT NULL
-                             AND row_number() OVER (PARTITION BY {quoted(key)} ORDER BY _ordinal) > 1
-                        THEN 'duplicate'
-                        WHEN _problem IS NOT NULL THEN 'bad' ELSE 'good' END AS kind
-            FROM read_parquet({literal(work / "rows.parquet")})"""
+        f"""CREATE TABLE repeated AS
+            SELECT {name} AS key, min(_ordinal) AS first FROM read_parquet({rows})
+            WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1"""
     )
     sql.execute(
-        f"""COPY (SELECT DISTINCT _fingerprint FROM marks WHERE kind = 'good')
-            TO {literal(work / "wanted.parquet")} (FORMAT parquet)"""
+        f"""CREATE VIEW marks AS
+            SELECT r._ordinal, r._fingerprint,
+                   CASE WHEN r._ordinal > k.first THEN 'duplicate'
+                        WHEN r._problem IS NOT NULL THEN 'bad' ELSE 'good' END AS kind
+            FROM read_parquet({rows}) r LEFT JOIN repeated k ON r.{name} = k.key"""
+    )
+    wanted = literal(work / "wanted.parquet")
+    sql.execute(
+        f"""COPY (SELECT _fingerprint, min(_ordinal) AS first, count(*) AS count FROM marks WHERE kind = 'good'
+                  GROUP BY _fingerprint)
+            TO {wanted} (FORMAT parquet)"""
+    )
+    sql.execute(
+        f"""CREATE VIEW folds AS SELECT _fingerprint, first FROM read_parquet({wanted}) WHERE count > 1"""
     )
 
 
@@ -177,58 +186,68 @@ def _bad_examples(sql: duckdb.DuckDBPyConnection, spooled: Spooled, count: int) 
 
 
 def _decide(sql: duckdb.DuckDBPyConnection, work: Path) -> None:
-    """plan.parquet: `ask` (the first row of each request), `fold`, `carry`, or the row's mark if it is not good."""
+    """plan.parquet: `ask` (the first row of each request), `fold`, `carry`, or the row's mark if it is not good.
+
+    Reads `marks`, `folds` and carried.parquet.
+    """
     carried = literal(work / "carried.parquet")
     sql.execute(
         f"""COPY (
               SELECT m._ordinal,
                      CASE WHEN m.kind <> 'good' THEN m.kind
                           WHEN c._fingerprint IS NOT NULL THEN 'carry'
-                          WHEN f.first = m._ordinal THEN 'ask' ELSE 'fold' END AS decision
+                          WHEN f.first < m._ordinal THEN 'fold' ELSE 'ask' END AS decision
               FROM marks m
               LEFT JOIN (SELECT DISTINCT _fingerprint FROM read_parquet({carried})) c
                      ON m.kind = 'good' AND m._fingerprint = c._fingerprint
-              LEFT JOIN (SELECT _fingerprint, min(_ordinal) AS first FROM marks
-                         WHERE kind = 'good' GROUP BY _fingerprint) f
-                     ON m.kind = 'good' AND m._fingerprint = f._fingerprint
+              LEFT JOIN folds f ON m.kind = 'good' AND m._fingerprint = f._fingerprint
               ORDER BY m._ordinal
             ) TO {literal(work / "plan.parquet")} (FORMAT parquet)"""
     )
 
 
-def _asked(work: Path) -> Iterator[tuple[str, str, str]]:
-    """(fingerprint, system, user) of every row to ask, in the order of the rows."""
-    import pyarrow as pa
+def _asked(work: Path, slice_rows: int) -> Iterator[pa.RecordBatch]:
+    """(fingerprint, system, user) of every row to ask, in the order of the rows, in slices."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    decisions = chain.from_iterable(
-        batch.column(0).to_pylist()
-        for batch in pq.ParquetFile(work / "plan.parquet").iter_batches(columns=["decision"])
-    )
     columns = ["_fingerprint", "_system", "_user"]
     rows = pq.ParquetFile(work / "rows.parquet")
-    for group in range(rows.num_row_groups):  # the spool keeps each of them small
-        for batch in rows.iter_batches(row_groups=[group], columns=columns):
-            asked = [decision == "ask" for decision in islice(decisions, batch.num_rows)]
-            texts = batch.filter(pa.array(asked, pa.bool_()))
-            yield from zip(*(column.to_pylist() for column in texts.columns), strict=True)
+    decided = pq.ParquetFile(work / "plan.parquet").iter_batches(slice_rows, columns=["decision"])
+    decisions = _Joined(batch.column(0) for batch in decided)
+    for group in range(rows.num_row_groups):  # the spool keeps each of them small, with its own system texts
+        for batch in rows.iter_batches(slice_rows, row_groups=[group], columns=columns):
+            asked = batch.filter(pc.equal(decisions.take(batch.num_rows), "ask"))
+            if asked.num_rows:
+                yield asked
+
+
+class _Joined:
+    """Arrays one after the other, taken in any number of values."""
+
+    def __init__(self, arrays: Iterator[pa.Array]) -> None:
+        self._arrays = arrays
+        self._held: list[pa.Array] = []
+
+    def take(self, count: int) -> pa.Array:
+        import pyarrow as pa
+
+        while sum(map(len, self._held)) < count:
+            self._held.append(next(self._arrays))
+        joined = pa.concat_arrays(self._held)
+        self._held = [joined.slice(count)]
+        return joined.slice(0, count)
 
 
 def _write_shards(
     workload: Workload, site: Site, work: Path, folder: str, canary: int | None
 ) -> tuple[ShardFile, ...]:
-    forms = (False, True) if workload.prompt.system else (False,)
-    writers = {
-        flag: LineForm.of(workload.provider, workload.ask, with_system=flag).writer() for flag in forms
-    }
     cut = Cut.of(workload.provider.limits, workload.shard_limit, first=canary)
     shards = ShardWriter(site.store, folder, cut)
+    lines = Lines(workload.provider, workload.ask)
     try:
-        for fingerprint, system, user in _asked(work):
-            write = writers[bool(system)]  # a system template may come out empty for a row
-            line = write(custom_id(shards.tag, fingerprint), system, user)
-            if not shards.add(line):
-                shards.add(write(custom_id(shards.tag, fingerprint), system, user))
+        for asked in _asked(work, lines.slice_rows(workload.templates)):
+            lines.write(shards, *asked.columns)
         return tuple(shards.finish())
     except BaseException as error:
         shards.abandon(error)

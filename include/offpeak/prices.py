@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from offpeak.errors import SpecError
 from offpeak.providers.provider import Usage
 from offpeak.states import Route
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FOLDER = Path(__file__).with_name("prices")
 _MILLION = Decimal(1_000_000)
@@ -95,6 +98,61 @@ def cost(price: Price | None, usage: Usage, route: Route) -> Decimal | None:
     if step is not None and usage.input_tokens > step.above_tokens:
         went_in, came_out = went_in * step.input_times, came_out * step.output_times
     return (went_in + came_out) / _MILLION
+
+
+def costs(price: Price | None, usage: np.ndarray, route: Route) -> np.ndarray | None:
+    """What each request's usage costs, in billionths of a dollar; None when the price for the route is not known.
+
+    `usage` has the shape (requests, 6), int64, columns in the order of the fields of Usage. The same as `cost` of
+    each, rounded half to even: exact, in whole numbers.
+    """
+    import numpy as np
+
+    rates = None if price is None else price.batch if route is Route.BATCH else price.realtime
+    if price is None or rates is None:
+        return None
+    each = [cost(replace(price, long_prompt=None), one, route) for one in _ONE_TOKEN]
+    step = price.long_prompt
+    times = [Decimal(1)] * 2 if step is None else [step.input_times, step.output_times]
+    amounts = [_exact(amount) for amount in each]
+    long = [_exact(_exact(amount) * times[place == 4]) for place, amount in enumerate(amounts)]
+    digits = max(9, *(-int(amount.normalize().as_tuple().exponent) for amount in (*amounts, *long)))
+    whole, whole_long = (
+        np.array([int(amount.scaleb(digits)) for amount in found], np.int64) for found in (amounts, long)
+    )
+    plain_input = np.maximum(usage[:, 0] - usage[:, 1] - usage[:, 2] - usage[:, 3], 0)
+    tokens = np.column_stack((plain_input, *usage[:, 1:5].T))
+    above = usage[:, 0] > (usage[:, 0].max(initial=0) if step is None else step.above_tokens)
+    if usage.size and int(tokens.max()) * int(whole_long.max()) * 5 > np.iinfo(np.int64).max:
+        raise OverflowError(f"{int(tokens.max()):,} tokens of one request are more than can be priced")
+    made = np.where(above, tokens @ whole_long, tokens @ whole)
+    return _half_even(made, 10 ** (digits - 9))
+
+
+_ONE_TOKEN = (
+    Usage(input_tokens=1),
+    Usage(cached_tokens=1),
+    Usage(cache_write_tokens=1),
+    Usage(cache_write_long_tokens=1),
+    Usage(output_tokens=1),
+)
+
+
+def _exact(amount: Decimal | None) -> Decimal:
+    assert amount is not None
+    return amount
+
+
+def _half_even(amounts: np.ndarray, unit: int) -> np.ndarray:
+    """Whole numbers divided by `unit`, rounded half to even."""
+    import numpy as np
+
+    if unit == 1:
+        return amounts
+    whole, rest = np.divmod(amounts, unit)
+    up = (2 * rest > unit) | ((2 * rest == unit) & (whole % 2 == 1))
+    rounded: np.ndarray = whole + up
+    return rounded
 
 
 def price_of(provider: str, model: str) -> Price | None:

@@ -227,7 +227,7 @@ class Null:
         return hash(None)
 
     def __str__(self) -> str:
-        raise NullInPrompt(_null_sentence(self.column))
+        raise NullInPrompt(null_sentence(self.column))
 
     def __repr__(self) -> str:
         return "None"  # within a list that is written as Python writes it
@@ -253,7 +253,7 @@ def as_text(value: Any, column: str = "") -> str:
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, Null):
-        raise NullInPrompt(_null_sentence(column if value is None else value.column))
+        raise NullInPrompt(null_sentence(column if value is None else value.column))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float, Decimal, dt.timedelta, UUID)):
@@ -336,7 +336,7 @@ def _column_of(node: Any) -> str | None:
     return node.arg.value if isinstance(node.arg.value, str) else None
 
 
-def _null_sentence(column: str) -> str:
+def null_sentence(column: str) -> str:
     return (
         f"the prompt needs {column or 'a value'}, which is null in this row; "
         f"write {{{{ row.{column or 'column'} or '' }}}} in the template if a null is fine"

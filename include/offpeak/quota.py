@@ -13,7 +13,27 @@ from offpeak.errors import SpecError
 SETTING = "offpeak"
 """The key of a connection's extra that holds the quota."""
 ANY_MODEL = "*"
-EXAMPLE = '{"enqueued_tokens": {"gpt-5-mini": 5000000, "*": 90000}, "batches": 100, "requests": 200000}'
+EXAMPLE = (
+    '{"enqueued_tokens": {"gpt-5-mini": 5000000, "*": 90000}, "batches": 100, "requests": 200000, '
+    '"realtime": {"requests_per_minute": 500, "tokens_per_minute": 200000, "concurrency": 16}}'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeLimits:
+    """How fast one account may be asked on the realtime route, over all workloads and workers."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    """Input and output together. None: not held back before the provider says so."""
+    concurrency: int = 16
+    """Requests under way at once. At two seconds an answer, 16 are some 500 answers a minute, which the
+    smallest paying accounts may have; it is also how many may be paid for again after a crash."""
+
+    @property
+    def stated(self) -> bool:
+        """Whether the account has a rate that several workers must share."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +46,7 @@ class Quota:
     """Batches at the provider at once, over all models."""
     requests: int | None = None
     """Requests in the provider's processing queue at once, over all models."""
+    realtime: RealtimeLimits = field(default_factory=RealtimeLimits)
 
     def tokens_of(self, model: str) -> int | None:
         """The limit of enqueued tokens for `model`; None when there is none."""
@@ -56,10 +77,7 @@ def _read(given: object, where: str) -> Quota:
     found = _object(given, where)
     if set(found) == {SETTING}:  # the extra as a whole, copied into the variable
         found = _object(found[SETTING], where)
-    known = tuple(Quota.__dataclass_fields__)
-    for name in found:
-        if name not in known:
-            raise _mistake(where, f"{name!r} is no limit that Offpeak knows; it knows {', '.join(known)}")
+    _all_known(found, tuple(Quota.__dataclass_fields__), where)
     by_model = found.get("enqueued_tokens")
     if by_model is not None and not isinstance(by_model, Mapping):
         raise _mistake(where, 'enqueued_tokens is not given by model; "*" stands for each other model')
@@ -70,7 +88,25 @@ def _read(given: object, where: str) -> Quota:
         },
         batches=_one(found, "batches", where),
         requests=_one(found, "requests", where),
+        realtime=_realtime(found.get("realtime"), where),
     )
+
+
+def _realtime(given: object, where: str) -> RealtimeLimits:
+    if given is None:
+        return RealtimeLimits()
+    if not isinstance(given, Mapping):
+        raise _mistake(where, "realtime is not an object of limits")
+    known = tuple(RealtimeLimits.__dataclass_fields__)
+    _all_known(given, known, f"realtime in {where}")
+    limits = {name: _limit(limit, name, where) for name, limit in given.items() if limit is not None}
+    return RealtimeLimits(**limits)
+
+
+def _all_known(found: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    for name in found:
+        if name not in known:
+            raise _mistake(where, f"{name!r} is no limit that Offpeak knows; it knows {', '.join(known)}")
 
 
 def _object(given: object, where: str) -> Mapping[str, Any]:

@@ -189,7 +189,7 @@ def _choose(sql: duckdb.DuckDBPyConnection, files: Earlier, choice: Choice) -> i
 
 
 def _mark(sql: duckdb.DuckDBPyConnection, files: Earlier) -> None:
-    """`marks`, as for every plan, and wanted.parquet: what is to be asked unless it was answered before."""
+    """`marks` and `folds`, as for every plan, and wanted.parquet: what is asked unless it was answered before."""
     sql.execute(
         f"""CREATE TABLE asked AS
             SELECT DISTINCT r._fingerprint FROM {files.made("rows.parquet")} r JOIN earlier e USING (_ordinal)
@@ -203,6 +203,11 @@ def _mark(sql: duckdb.DuckDBPyConnection, files: Earlier) -> None:
                         ELSE 'good' END AS kind
             FROM {files.made("rows.parquet")} r JOIN earlier e USING (_ordinal)
             LEFT JOIN asked a ON r._fingerprint = a._fingerprint"""
+    )
+    sql.execute(
+        """CREATE VIEW folds AS
+           SELECT _fingerprint, min(_ordinal) AS first FROM marks WHERE kind = 'good'
+           GROUP BY _fingerprint HAVING count(*) > 1"""
     )
     sql.execute(
         f"""COPY (SELECT _fingerprint FROM asked

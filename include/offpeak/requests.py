@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from offpeak.json_text import offsets_of
 from offpeak.providers.provider import Ask, Provider
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FINGERPRINT_BYTES = 16
+TAG_BYTES = 10
+CUSTOM_ID_BYTES = TAG_BYTES + 1 + 2 * FINGERPRINT_BYTES
 _TAG = re.compile(r"[0-9a-f]{10}")
 _ID, _SYSTEM, _USER = ("\ue000offpeak-" + name + "\ue001" for name in ("id", "system", "user"))
 
@@ -37,12 +44,58 @@ class Fingerprints:
 
     def of(self, system: str, user: str) -> str:
         """32 hex digits."""
-        made = self._base.copy()
-        first = system.encode()
-        made.update(len(first).to_bytes(8, "little"))
-        made.update(first)
+        made = self._after(system.encode())
         made.update(user.encode())
-        return made.hexdigest()
+        return str(made.hexdigest())
+
+    def of_column(self, systems: pa.Array, users: pa.Array, *, system: str | None) -> pa.Array:
+        """The fingerprint of each row of two string arrays, as strings; null where the user text is null.
+
+        `system` is the system text where all rows have the same one.
+        """
+        import pyarrow as pa
+
+        datas = _slices(users)
+        if system is not None:
+            copied = self._after(system.encode()).copy
+            digests = [_digest(copied(), data) for data in datas]
+        else:
+            befores = map(self._after, _slices(systems))
+            digests = [_digest(before, data) for before, data in zip(befores, datas, strict=True)]
+        hexed = b"".join(digests).hex().encode()
+        ends = range(0, 2 * FINGERPRINT_BYTES * (len(users) + 1), 2 * FINGERPRINT_BYTES)
+        made = pa.Array.from_buffers(
+            pa.string(), len(users), [None, pa.array(ends, pa.int32()).buffers()[1], pa.py_buffer(hexed)]
+        )
+        return _nulls_of(made, users) if users.null_count else made
+
+    def _after(self, system: bytes | memoryview) -> Any:
+        """The hash of all that decides but the user text."""
+        made = self._base.copy()
+        made.update(len(system).to_bytes(8, "little"))
+        made.update(system)
+        return made
+
+
+def _digest(made: Any, data: memoryview) -> bytes:
+    made.update(data)
+    digest: bytes = made.digest()
+    return digest
+
+
+def _slices(texts: pa.Array) -> Iterator[memoryview]:
+    """The bytes of each value of a string array; empty for a null."""
+    data = memoryview(texts.buffers()[2] or b"")
+    offsets = offsets_of(texts).tolist()
+    return (data[start:end] for start, end in pairwise(offsets))
+
+
+def _nulls_of(made: pa.Array, like: pa.Array) -> pa.Array:
+    """`made`, null where `like` is null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(like.is_valid(), made, pa.scalar(None, made.type))
 
 
 def custom_id(tag: str, fingerprint: str) -> str:
@@ -85,16 +138,36 @@ class LineForm:
             parts = _cut(parts, name, orjson.dumps(mark))
         return cls(tuple(parts))
 
-    def writer(self) -> Callable[[str, str, str], bytes]:
-        """A function (custom_id, system, user) → the line with its newline."""
-        dumps = orjson.dumps
-        parts = self.parts
-        order = {"id": 0, "system": 1, "user": 2}
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of a line beside its texts, id and newline included."""
+        fixed = sum(len(part) for part in self.parts if isinstance(part, bytes))
+        return fixed + 2 * sum(isinstance(part, str) for part in self.parts) + CUSTOM_ID_BYTES
 
-        def write(*texts: str) -> bytes:
-            return b"".join(part if isinstance(part, bytes) else dumps(texts[order[part]]) for part in parts)
+    def lines(self, tag: str, prints: pa.Array, **texts: pa.Array | bytes) -> pa.Buffer:
+        """The lines of many requests, one after the other.
 
-        return write
+        `texts` are `user`, and `system` in a form that has one: JSON text without its quotes (see
+        json_text.py), a binary array as long as `prints`, or the bytes that are the same in every line.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        parts: list[Any] = [b""]
+        for part in self.parts:
+            pieces: tuple[Any, ...] = (part,)
+            if isinstance(part, str):
+                inner = (f"{tag}-".encode(), prints.cast(pa.binary())) if part == "id" else (texts[part],)
+                pieces = (b'"', *inner, b'"')
+            for piece in pieces:
+                if isinstance(piece, bytes) and isinstance(parts[-1], bytes):
+                    parts[-1] += piece
+                else:
+                    parts.append(piece)
+        columns = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in parts]
+        joined = pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.binary()))
+        first, *_, last = offsets_of(joined)
+        return joined.buffers()[2].slice(int(first), int(last - first))
 
 
 def _cut(parts: list[bytes | str], name: str, mark: bytes) -> list[bytes | str]:

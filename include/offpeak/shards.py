@@ -7,10 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from offpeak.providers.provider import Limits
+from offpeak.requests import TAG_BYTES
 from offpeak.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 ENVELOPE_BYTES = 64
 """Kept free in every shard for what a provider puts around the lines (`{"requests":[ ... ]}`)."""
@@ -18,7 +23,7 @@ ENVELOPE_BYTES = 64
 
 def new_tag() -> str:
     """10 random hex digits; recorded with the shard before anything is sent."""
-    return secrets.token_hex(5)
+    return secrets.token_hex(TAG_BYTES // 2)
 
 
 def shard_file(folder: str, round_number: int, number: int, tag: str) -> str:
@@ -55,8 +60,8 @@ class Cut:
 class ShardWriter:
     """Writes requests in the order given into as many shards as the cut asks for.
 
-    `begin` gives the tag for the next line, so that its custom_id can be made; `add` writes the line.
-    A line longer than a whole shard may be is the caller's to refuse (`fits`).
+    `fit` says how many of the next lines go into the open shard, whose `tag` their custom_ids are then made
+    with; `write` writes them. A line longer than a whole shard may be is the caller's to refuse.
     """
 
     def __init__(self, store: Store, folder: str, cut: Cut, *, round_number: int = 1) -> None:
@@ -70,21 +75,27 @@ class ShardWriter:
         self.tag = new_tag()
         self.written: list[ShardFile] = []
 
-    def fits(self, line: bytes) -> bool:
-        return len(line) <= self._cut.size_bytes
-
-    def add(self, line: bytes) -> bool:
-        """Write the line, or return False when the open shard is full: make the line anew with the new tag."""
-        if self._count and (self._count >= self._most() or self._bytes + len(line) > self._cut.size_bytes):
+    def fit(self, ends: np.ndarray) -> int:
+        """How many of the next lines the open shard takes, at least one: a shard that takes none is closed,
+        and the next one has another tag. `ends` are the lines' sizes in bytes, added up, int64."""
+        if self._count and not self._room(ends):
             self._close()
-            return False
+        return max(1, self._room(ends))
+
+    def _room(self, ends: np.ndarray) -> int:
+        free = self._cut.size_bytes - self._bytes
+        return min(int(ends.searchsorted(free, "right")), self._most() - self._count)
+
+    def write(self, lines: bytes | memoryview | pa.Buffer, count: int) -> None:
+        """Write so many lines, as `fit` allowed them."""
         if self._out is None:
             path = self._stack.enter_context(self._store.writing(self._file()))
-            self._out = self._stack.enter_context(path.open("wb"))
-        self._out.write(line)
-        self._count += 1
-        self._bytes += len(line)
-        return True
+            self._out = self._stack.enter_context(path.open("wb", buffering=0))
+        data = memoryview(lines)
+        self._count += count
+        self._bytes += len(data)
+        while data:  # an unbuffered write may take only a part
+            data = data[self._out.write(data) :]
 
     def _most(self) -> int:
         """Requests that the open shard may hold."""

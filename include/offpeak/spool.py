@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from offpeak.errors import InputError
-from offpeak.prompt import NullInPrompt
+from offpeak.json_text import offsets_of
+from offpeak.render import Rendered, rendered
 from offpeak.requests import Fingerprints, slow_line
 from offpeak.rows.source import Opening, RowBatch, RowProblem
 from offpeak.shards import Cut
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from offpeak.workload import Workload
 
@@ -46,7 +49,6 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
     Columns: `_ordinal`, the key, the kept columns, `_fingerprint`, `_system`, `_user`, `_problem`,
     `_origin`, `_number`. A row with a `_problem` has no fingerprint. Bounded memory, also for long prompts.
     """
-    import pyarrow.parquet as pq
 
     render = _Renderer(workload)
     writer: pq.ParquetWriter | None = None
@@ -56,14 +58,14 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
         for batch, numbers in _sliced(batches, render.slice_rows):
             table = render.table(batch, numbers, rows)
             if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, compression="lz4")
+                writer = _writer(path, table.schema)
             elif table.schema != writer.schema:
                 table = _fit(table, writer.schema, workload, batch.origin)
             writer.write_table(table)
             rows += table.num_rows
         if writer is None:
             table = render.empty()
-            writer = pq.ParquetWriter(path, table.schema, compression="lz4")
+            writer = _writer(path, table.schema)
             writer.write_table(table)
         key_type = str(writer.schema.field(workload.rows.key).type)
     finally:
@@ -76,6 +78,14 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
         rows=rows,
         unit=str(getattr(workload.rows, "unit", "row")),
     )
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Dictionaries only where values repeat: texts and fingerprints would fill one for nothing."""
+    import pyarrow.parquet as pq
+
+    repeated = [name for name in schema.names if name not in ("_ordinal", "_fingerprint", "_user", "_number")]
+    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=repeated, write_statistics=False)
 
 
 def _limited(batches: Iterator[RowBatch], limit: int | None) -> Iterator[RowBatch]:
@@ -143,33 +153,34 @@ class _Renderer:
         self.slice_rows = max(1, SLICE_CHARACTERS // (1 + self._user.constant_characters))
 
     def table(self, batch: RowBatch, numbers: Sequence[int], first_ordinal: int) -> pa.Table:
+        import numpy as np
         import pyarrow as pa
 
         records, key = batch.records, self._workload.rows.key
         self._check_columns(records, batch.origin)
         keys = self._key_column(records)
-        null_keys = keys.is_null().to_pylist()
-        systems: list[str | None] = []
-        users: list[str | None] = []
-        prints, problems = [], []
-        pairs = zip(self._system.render(records), self._user.render(records), null_keys, strict=True)
-        for system, user, null_key in pairs:
-            problem = self._problem(system, user, null_key)
-            systems.append(None if problem else str(system))
-            users.append(None if problem else str(user))
-            prints.append(None if problem else self._fingerprints.of(str(system), str(user)))
-            problems.append(problem)
-        kept = [records.column(name) for name in self._workload.keep]
+        system, user = rendered(self._system, records), rendered(self._user, records)
+        problems = self._problems(keys, system, user)
+        prints = self._fingerprints.of_column(system.texts, user.texts, system=system.constant)
+        systems = _encoded(system)
         count = records.num_rows
+        if problems:
+            good = pa.array(np.isin(np.arange(count), list(problems), invert=True))
+            prints, systems, users = (_only(good, column) for column in (prints, systems, user.texts))
+        else:
+            users = user.texts
+        kept = [records.column(name) for name in self._workload.keep]
         columns: list[Any] = [
-            pa.array(range(first_ordinal, first_ordinal + count), pa.int64()),
+            pa.array(np.arange(first_ordinal, first_ordinal + count)),
             keys,
             *kept,
-            pa.array(prints, pa.string()),
-            _encoded(systems),
-            pa.array(users, pa.string()),
-            pa.array(problems, pa.string()),
-            pa.array([batch.origin] * count, pa.string()),
+            prints,
+            systems,
+            users,
+            pa.array([problems.get(row) for row in range(count)], pa.string())
+            if problems
+            else pa.nulls(count, pa.string()),
+            pa.repeat(pa.scalar(batch.origin, pa.string()), count),
             pa.array(numbers, pa.int64()),
         ]
         made = pa.table(columns, names=_names(key, self._workload.keep))
@@ -181,7 +192,11 @@ class _Renderer:
         """No rows at all: every column as text, since nothing says otherwise."""
         import pyarrow as pa
 
-        types = {"_ordinal": pa.int64(), "_number": pa.int64(), "_system": _encoded([]).type}
+        types = {
+            "_ordinal": pa.int64(),
+            "_number": pa.int64(),
+            "_system": pa.dictionary(pa.int32(), pa.string()),
+        }
         names = _names(self._workload.rows.key, self._workload.keep)
         return pa.table([pa.array([], types.get(name, pa.string())) for name in names], names=names)
 
@@ -213,23 +228,36 @@ class _Renderer:
             "A stable key is an integer or a text; cast it in the source (for example to text in the query)."
         )
 
-    def _problem(self, system: object, user: object, null_key: bool) -> str | None:
-        if null_key:
-            return f"the key column {self._workload.rows.key} is null"
-        for text in (system, user):
-            if isinstance(text, NullInPrompt):
-                return str(text)
-        longest = self._envelope + 6 * (len(str(system)) + len(str(user)))
-        if longest > self._room:  # only then is it worth measuring
-            size = len(self._line(str(system), str(user)))
-            if size > self._room:
-                return (
-                    f"the request is {size:,} bytes, and the provider takes {self._room:,} in a whole batch; "
-                    "shorten the row or the prompt"
-                )
-        if not str(user).strip():
-            return "the prompt is empty for this row"
-        return None
+    def _problems(self, keys: pa.Array, system: Rendered, user: Rendered) -> dict[int, str]:
+        """By place in the slice: why the row cannot be asked; the first reason of several."""
+        import numpy as np
+
+        found: dict[int, str] = {}
+        if keys.null_count:
+            reason = f"the key column {self._workload.rows.key} is null"
+            found |= dict.fromkeys(np.flatnonzero(np.asarray(keys.is_null())).tolist(), reason)
+        found = {**user.problems, **system.problems, **found}
+        constant = None if system.constant is None else len(system.constant.encode())
+        sizes = np.diff(offsets_of(user.texts)) + (
+            np.diff(offsets_of(system.texts)) if constant is None else constant
+        )
+        # only where it could be too long (an escape takes six bytes at most) is it worth measuring
+        for row in np.flatnonzero(self._envelope + 6 * sizes.astype(np.int64) > self._room).tolist():
+            if row not in found and (reason := self._too_large(system.texts[row], user.texts[row])):
+                found[row] = reason
+        for row in _perhaps_blank(user.texts).tolist():
+            if row not in found and not user.texts[row].as_py().strip():
+                found[row] = "the prompt is empty for this row"
+        return found
+
+    def _too_large(self, system: pa.Scalar, user: pa.Scalar) -> str:
+        size = len(self._line(system.as_py(), user.as_py()))
+        if size <= self._room:
+            return ""
+        return (
+            f"the request is {size:,} bytes, and the provider takes {self._room:,} in a whole batch; "
+            "shorten the row or the prompt"
+        )
 
     def _line(self, system: str, user: str) -> bytes:
         return slow_line(self._workload.provider, self._workload.ask, "x" * 64, system, user)
@@ -249,13 +277,43 @@ class _Renderer:
         return pa.table(columns, schema=schema)
 
 
-def _encoded(texts: Sequence[str | None]) -> pa.Array:
+def _encoded(system: Rendered) -> pa.DictionaryArray:
     """As a dictionary: one system text over all rows is held and written once."""
+    import numpy as np
     import pyarrow as pa
 
-    distinct = {text: number for number, text in enumerate(dict.fromkeys(t for t in texts if t is not None))}
-    indices = pa.array([None if text is None else distinct[text] for text in texts], pa.int32())
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(distinct), pa.string()))
+    if system.constant is None:
+        return system.texts.dictionary_encode()
+    indices = pa.array(np.zeros(len(system.texts), np.int32))
+    return pa.DictionaryArray.from_arrays(indices, pa.array([system.constant], pa.string()))
+
+
+def _only(good: pa.Array, column: pa.Array) -> pa.Array:
+    """The column, null where `good` is false."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column, pa.DictionaryArray):
+        return pa.DictionaryArray.from_arrays(_only(good, column.indices), column.dictionary)
+    return pc.if_else(good, column, pa.scalar(None, column.type))
+
+
+_SPACE_LEADS = (0xC2, 0xE1, 0xE2, 0xE3)
+"""First bytes of the characters beyond ASCII that are white space, among many others."""
+
+
+def _perhaps_blank(texts: pa.Array) -> np.ndarray:
+    """Places of the texts that are empty or begin with what may be white space."""
+    import numpy as np
+
+    offsets = offsets_of(texts)
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    empty = np.diff(offsets) == 0
+    if empty.all():
+        return np.flatnonzero(empty & np.asarray(texts.is_valid()))
+    firsts = data[np.minimum(offsets[:-1], data.size - 1)]
+    maybe = empty | (firsts <= 0x20) | np.isin(firsts, _SPACE_LEADS)
+    return np.flatnonzero(maybe & np.asarray(texts.is_valid()))
 
 
 def _with_excerpt(problem: RowProblem) -> str:

@@ -71,3 +71,15 @@ class BatchStatus(StrEnum):
 class Route(StrEnum):
     BATCH = "batch"
     REALTIME = "realtime"
+
+
+class AlertCause(StrEnum):
+    """Why somebody is told. One open alert at most per cause and what it is about."""
+
+    AT_RISK = "at_risk"  # the forecast passes due
+    LATE = "late"  # due has passed and nothing is published
+    FAILED = "failed"
+    REFUSED = "refused"  # the verdict was no
+    BUDGET = "budget"  # the estimate is above it, or the spend has reached a share of it
+    DRIFTED = "drifted"  # the answers are not like those of the last runs
+    OUTAGE = "outage"  # much fails alike at one account

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from offpeak.alerts.channels import Channel, is_url
+from offpeak.alerts.channels import problems as channel_problems
 from offpeak.answer import Answer, Vector
 from offpeak.due import check_due
 from offpeak.errors import SpecError
@@ -74,6 +76,11 @@ class Workload:
     """Connection id of the provider account; the provider's default one if None."""
     price: Price | None = None
     """Your own price, where the model is not in the price list or you pay another one."""
+    alerts: Sequence[Channel] = ()
+    """Who is told when a run is at risk, late, failed, refused ...: slack(...), mail(...), pagerduty(...)
+    and webhook(...) from `offpeak.alerts`."""
+    ping: str = ""
+    """A URL, or the id of a connection that holds one, that is called after every publish (dead man's switch)."""
 
     def __post_init__(self) -> None:
         wrong = _kinds(self)
@@ -231,6 +238,10 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "max_failed": (_is_number, "give a share between 0 and 1"),
     "shard_requests": (lambda most: most is None or _is_whole(most), "give a whole number, or leave it out"),
     "price": (lambda price: price is None or isinstance(price, Price), "give Price(realtime=..., batch=...)"),
+    "ping": (
+        lambda ping: isinstance(ping, str) and ("://" not in ping or is_url(ping)),
+        "give an http(s) address with a host, or the id of a connection",
+    ),
 }
 """By argument: whether it is of its kind, and the cure when it is not."""
 
@@ -299,6 +310,10 @@ def _due(workload: Workload) -> list[str]:
     return []
 
 
+def _alerts(workload: Workload) -> list[str]:
+    return channel_problems(workload.alerts)
+
+
 def _columns(workload: Workload) -> list[str]:
     seen: dict[str, str] = {}
     found = []
@@ -345,6 +360,7 @@ _CHECKS: Mapping[Callable[[Workload], list[str]], tuple[str, ...]] = {
     _policy: ("policy",),
     _money: ("model", "price"),
     _due: (),
+    _alerts: (),
     _columns: ("rows", "keep", "answer"),
     _table: ("into", "answer"),
     _suite: ("checks", "rows", "keep", "answer"),

@@ -82,6 +82,7 @@ def _cancel(job: Job, place: Place) -> None:
     """Bring every shard in flight, then cancel the run; again if a process before this one died over it."""
     from offpeak.advance import advance
     from offpeak.cancel import cancel
+    from offpeak.errors import RunEnded
     from offpeak.run import connect
     from offpeak.states import RunState, ShardState
 
@@ -92,6 +93,9 @@ def _cancel(job: Job, place: Place) -> None:
         client = connect(workload, site)
         for number in sorted({shard.key.number for shard in site.ledger.shards(run.run_id)}):
             while site.ledger.shards(run.run_id, number=number)[-1].state is not ShardState.IN_FLIGHT:
-                advance(workload, site, client, run.run_id, number)
+                try:
+                    advance(workload, site, client, run.run_id, number)
+                except RunEnded:  # another process was faster, and says so
+                    break
         last = run
     cancel(workload, site, last.run_id, patience=timedelta(seconds=20))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from offpeak.errors import SpecError
 from offpeak.prompt import Field, NullInPrompt, Prompt, Template, as_text
+from offpeak.render import rendered
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 COLUMNS = ("a", "b", "items", "keys", "get", "a b")
@@ -69,6 +70,15 @@ def test_joined_segments_say_what_jinja_says_for_every_kind_of_value(
     template = Template("".join(parts))
     assert template.segments is not None
     assert shown(template.render(rows)) == shown(template._render_rich(rows))
+    for part in (rows, rows.slice(1)):  # a slice begins in the middle of its buffers
+        fast = rendered(template, part)
+        texts = fast.texts.to_pylist()
+        assert shown(
+            NullInPrompt(fast.problems[row]) if row in fast.problems else text
+            for row, text in enumerate(texts)
+        ) == shown(template.render(part))
+        assert all(texts[row] is None for row in fast.problems)
+        assert fast.constant == (template.text if template.constant else None)
 
 
 @settings(max_examples=80, deadline=None)

@@ -7,10 +7,12 @@ import re
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from offpeak.json_text import escaped
 from offpeak.providers import names, provider
 from offpeak.providers.provider import AnswerForm, Ask
 from offpeak.requests import Fingerprints, LineForm, custom_id, read_custom_id, slow_line
@@ -64,12 +66,24 @@ IDS = [f"{name}-{ask.form.kind}" for name, ask in CASES]
 @example(system=MARKS[2], user=MARKS[0])
 def test_a_fast_line_is_the_slow_line_for_any_text(name: str, ask: Ask, system: str, user: str) -> None:
     system = "" if ask.form.kind == "vector" else system
-    write = LineForm.of(provider(name), ask, with_system=bool(system)).writer()
-    line = write("0123456789-ab", system, user)
-    assert line == slow_line(provider(name), ask, "0123456789-ab", system, user)
+    form = LineForm.of(provider(name), ask, with_system=bool(system))
+    fingerprint = Fingerprints(name, ask).of(system, user)
+    own_id = custom_id("0123456789", fingerprint)
+    others = ["", user, '"', user]
+    prints = pa.array([fingerprint] * len(others))
+    texts = {"system": escaped(pa.array([system]))[0].as_py()} if system else {}
+    lines = form.lines("0123456789", prints, user=escaped(pa.array(others)), **texts).to_pybytes()
+    assert lines == b"".join(slow_line(provider(name), ask, own_id, system, other) for other in others)
+    if system:
+        texts = {"system": escaped(pa.array([system] * len(others)))}
+        assert form.lines("0123456789", prints, user=escaped(pa.array(others)), **texts).to_pybytes() == lines
+    line = lines.split(b"\n")[1] + b"\n"
+    assert len(line) == form.constant_bytes + sum(
+        len(escaped(pa.array([text]))[0].as_py()) for text in (system, user)
+    )
     assert line.count(b"\n") == 1
     assert line.endswith(b"\n")
-    assert provider(name).custom_id(orjson.loads(line)) == "0123456789-ab"
+    assert provider(name).custom_id(orjson.loads(line)) == own_id
 
 
 def test_a_body_that_says_a_text_twice_is_a_bug_and_told() -> None:
@@ -169,3 +183,22 @@ def test_any_other_text_is_no_custom_id_of_the_shard(text: str) -> None:
 )
 def test_an_id_of_another_length_is_refused(made: str) -> None:
     assert read_custom_id(made, "0123456789") is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pairs=st.lists(st.tuples(TEXT, st.none() | TEXT), min_size=1, max_size=6),
+    first=st.integers(0, 2),
+    one_system=st.booleans(),
+)
+def test_fingerprints_of_a_column_are_those_of_its_texts(
+    pairs: list[tuple[str, str | None]], first: int, one_system: bool
+) -> None:
+    prints = Fingerprints("openai", ASK)
+    if one_system:
+        pairs = [(pairs[0][0], user) for _, user in pairs]
+    systems, users = (pa.array(column, pa.string())[first:] for column in zip(*pairs, strict=True))
+    made = prints.of_column(systems, users, system=pairs[0][0] if one_system else None)
+    assert made.to_pylist() == [
+        None if user is None else prints.of(system, user) for system, user in pairs[first:]
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offpeak import Prompt, Vector
+from offpeak import Prompt, Vector, Workload
 from offpeak.prices import Price, Rates
 from offpeak.providers.provider import Reply, Usage
+from offpeak.reconcile import reconcile
 from offpeak.requests import custom_id
-from offpeak.results import Origin, ResultWriter, Tally, judge, reconcile, result_schema
+from offpeak.result_writer import ResultWriter
+from offpeak.results import USAGE, Answered, Origin, Result, Tally, judge, result_schema
 from offpeak.rounds import MORE_ROOM_FACTOR, POLICY, Again, again, note, policy_of
 from offpeak.states import BatchStatus, Outcome, Route
 from tests.core.making import NOW, batch, errored, read, refused, said, truncated, workload
@@ -61,6 +64,30 @@ def answers(of: Any, fingerprint: str) -> st.SearchStrategy[bytes]:
 LINES = st.lists(st.one_of(JUNK, *(answers(None, name) for name in PRINTS)), max_size=15)
 
 
+def flat(of: Workload, found: Iterable[Answered | Result]) -> list[Result]:
+    """Every result by itself."""
+    results: list[Result] = []
+    names = of.form.schema().names
+    for one in found:
+        if isinstance(one, Result):
+            results.append(one)
+            continue
+        answers = zip(*(column.to_pylist() for column in one.columns), strict=True)
+        for fingerprint, model, usage, answer in zip(
+            one.fingerprints, one.models, one.usage.tolist(), answers, strict=True
+        ):
+            results.append(
+                Result(
+                    fingerprint=fingerprint,
+                    outcome=Outcome.ANSWERED,
+                    answer=dict(zip(names, answer, strict=True)),
+                    model=model,
+                    usage=Usage(**dict(zip(USAGE, usage, strict=True))),
+                )
+            )
+    return results
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     lines=LINES,
@@ -73,7 +100,7 @@ def test_each_request_has_exactly_one_outcome_whatever_comes_back(
     lines: list[bytes], sent: list[str], status: BatchStatus
 ) -> None:
     made, tally = workload(), Tally()
-    results = list(reconcile(made, lines, sent, TAG, batch(status=status), tally))
+    results = flat(made, reconcile(made, lines, sent, TAG, batch(status=status), tally))
     assert Counter(result.fingerprint for result in results) == Counter(sent)
     first: dict[str, Reply] = {}
     ours = unread = foreign = 0
@@ -266,7 +293,7 @@ def test_an_unknown_price_is_unknown_and_never_nought(tmp_path: Path) -> None:
 def test_long_raw_texts_are_cut_and_written_before_they_pile_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offpeak.results.CHUNK_BYTES", 500_000)
+    monkeypatch.setattr("offpeak.result_writer.HELD_BYTES", 500_000)
     made = workload()
     results = [judge(made, f"{n}", reply(Outcome.REFUSED, text="x" * 300_000, code="c")) for n in range(6)]
     write(made, tmp_path / "r.parquet", results)

@@ -15,6 +15,7 @@ import pytest
 from offpeak.ledger import Ledger
 from offpeak.ledger.holder import here, is_gone
 from offpeak.site import worker_name
+from offpeak.states import RunState
 from tests.ledger.making import LEASE, NOW, batch_of, new_run, running
 
 _FORK = multiprocessing.get_context("fork")
@@ -126,3 +127,26 @@ def test_a_forked_child_uses_connections_of_its_own(ledger_url: str) -> None:
     process.join()
     assert process.exitcode == 0
     assert ledger.owned_batch_ids("openai_default") == {"of_the_child", "of_the_parent"}
+
+
+def test_a_process_that_ended_and_was_not_waited_for_is_gone() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and stays as a zombie
+        assert is_gone(f"{here()}:{child}:abcd")
+    finally:
+        os.waitpid(child, 0)
+    assert not is_gone(f"{here()}:{os.getpid()}:abcd")
+
+
+def test_a_stage_that_was_ended_with_its_run_stays_ended(ledger: Ledger) -> None:
+    (key,) = running(ledger)
+    with ledger.stage(key.run_id, "check"):
+        ledger.move_run(key.run_id, RunState.FAILED, since=(RunState.RUNNING,), now=NOW)
+    late = ledger.stage(key.run_id, "check")
+    late.__enter__()  # and is killed there
+    assert [stage.ended_at is not None for stage in ledger.stages(key.run_id) if stage.name == "check"] == [
+        True
+    ]

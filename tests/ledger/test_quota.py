@@ -297,6 +297,9 @@ def test_a_ledger_from_before_quotas_is_brought_up_to_date_with_its_rows(ledger_
     old = Ledger(ledger_url)
     first, second = a_run(old, "a", [100, 100])
     with old._database.changing(NOW) as change:  # as the first release made it
+        change.connection.execute(text("DROP TABLE offpeak_deliveries"))
+        change.connection.execute(text("DROP TABLE offpeak_alerts"))
+        change.connection.execute(text("ALTER TABLE offpeak_shards DROP COLUMN route"))
         change.connection.execute(text("DROP INDEX ix_offpeak_shards_account_state"))
         change.connection.execute(text("ALTER TABLE offpeak_shards DROP COLUMN ahead"))
         change.connection.execute(text("UPDATE offpeak_version SET version_num = '0001'"))

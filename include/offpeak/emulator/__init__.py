@@ -13,10 +13,12 @@ from offpeak.emulator.control import Billed, Control, FaultRow, SeenBatch, SeenC
 from offpeak.emulator.fault_table import FAULTS, FaultKind
 from offpeak.emulator.latency import Draw, FixedLatency, Latency, Phases
 from offpeak.emulator.options import Options
+from offpeak.emulator.profiles import PROFILES, Profile, latency_named
 from offpeak.emulator.server import Emulator, serve
 
 __all__ = [
     "FAULTS",
+    "PROFILES",
     "Billed",
     "Control",
     "Draw",
@@ -27,9 +29,11 @@ __all__ = [
     "Latency",
     "Options",
     "Phases",
+    "Profile",
     "SeenBatch",
     "SeenCreate",
     "SeenRequest",
     "State",
+    "latency_named",
     "serve",
 ]

@@ -7,6 +7,7 @@ import sys
 
 from offpeak.emulator.latency import FixedLatency
 from offpeak.emulator.options import Options
+from offpeak.emulator.profiles import PROFILES, latency_named
 from offpeak.emulator.server import serve
 
 
@@ -22,16 +23,18 @@ def main(arguments: list[str] | None = None) -> None:
         "--running-seconds",
         type=float,
         default=latency.running_seconds,
-        help="virtual seconds a batch spends in progress",
+        help="virtual seconds a batch spends in progress, with the latency `fixed`",
     )
+    parser.add_argument("--latency", choices=list(PROFILES), default="fixed", help="how long batches take")
     given = parser.parse_args(arguments)
+    fixed = FixedLatency(running_seconds=given.running_seconds)
     options = Options(
         host=given.host,
         port=given.port,
         speed=given.speed,
         frozen=given.frozen,
         seed=given.seed,
-        latency=FixedLatency(running_seconds=given.running_seconds),
+        latency=fixed if given.latency == "fixed" else latency_named(given.latency),
     )
     serve(options, ready=_announce)
 

@@ -82,6 +82,8 @@ def _control(world: World) -> list[Route]:
         Route("/_emulator/faults", control.clear_faults, methods=["DELETE"]),
         Route("/_emulator/clock", control.clock, methods=["GET"]),
         Route("/_emulator/clock", control.set_clock, methods=["POST"]),
+        Route("/_emulator/latency", control.latencies, methods=["GET"]),
+        Route("/_emulator/latency", control.set_latency, methods=["POST"]),
         Route("/_emulator/reset", control.reset, methods=["POST"]),
     ]
 

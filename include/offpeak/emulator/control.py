@@ -96,6 +96,10 @@ class Control:
     def set_speed(self, speed: float) -> None:
         self._call("POST", "clock", {"speed": speed})
 
+    def set_latency(self, name: str) -> None:
+        """Takes the latency profile of this name for batches that are created from now on."""
+        self._call("POST", "latency", {"name": name})
+
     def add_fault(self, name: str, *, times: int = 1, **match: Any) -> None:
         """Adds a fault. `match` takes params, method, path, custom_id, share and once; times=-1 is always."""
         self._call("POST", "faults", {"name": name, "times": times, **match})

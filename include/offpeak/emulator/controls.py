@@ -9,6 +9,7 @@ from starlette.responses import Response
 from offpeak.emulator.answers import json_response
 from offpeak.emulator.fault_table import FAULTS
 from offpeak.emulator.faults import parse_fault
+from offpeak.emulator.profiles import PROFILES, latency_named
 from offpeak.emulator.wire import ApiError, JsonObject
 from offpeak.emulator.world import World
 
@@ -86,6 +87,19 @@ class ControlEndpoints:
         except (ValueError, TypeError) as error:
             raise ApiError(status=400, message=str(error)) from None
         return json_response(self._clock())
+
+    async def latencies(self, request: Request) -> Response:
+        known = [{"name": name, "what": one.what} for name, one in PROFILES.items()]
+        return json_response({"known": known})
+
+    async def set_latency(self, request: Request) -> Response:
+        """Takes `name`; batches that exist keep the phases they were given."""
+        body = await _body(request)
+        try:
+            self._world.latency = latency_named(str(body.get("name", "")))
+        except ValueError as error:
+            raise ApiError(status=400, message=str(error)) from None
+        return json_response({"name": body["name"]})
 
     async def reset(self, request: Request) -> Response:
         self._world.reset()

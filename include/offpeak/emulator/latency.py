@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+HALF_DAY_SECONDS = 43_200.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
@@ -14,6 +16,10 @@ class Phases:
     running_seconds: float
     finalizing_seconds: float
     cancelling_seconds: float
+    waiting_seconds: float = 0.0
+    """In progress, but before the first line is done."""
+    stalls_at: float = 1.0
+    """The share of the lines after which nothing more is done; below 1 the batch never completes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,12 @@ class Draw:
     number: int  # of the batch, from 1, counted since the emulator started or was reset
     provider: str
     requests: int
+    night: int = 0  # of the batch's creation, see `night_of`
+
+
+def night_of(created_at: float) -> int:
+    """Days from noon to noon, UTC, since the epoch: batches of one night share its weather."""
+    return int((created_at - HALF_DAY_SECONDS) // (2 * HALF_DAY_SECONDS))
 
 
 class Latency(Protocol):

@@ -28,7 +28,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """All moments of one batch. Lines finish evenly over the running phase."""
+    """All moments of one batch. Lines finish evenly over the running phase, up to where it stalls."""
 
     created_at: float
     phases: Phases
@@ -42,8 +42,15 @@ class Life:
         return self.created_at + self.phases.validating_seconds
 
     @property
+    def working_at(self) -> float:
+        """The moment from which lines are done."""
+        return self.in_progress_at + self.phases.waiting_seconds
+
+    @property
     def finalizing_at(self) -> float:
-        return self.in_progress_at + self.phases.running_seconds
+        if self.phases.stalls_at < 1:
+            return math.inf
+        return self.working_at + self.phases.running_seconds
 
     @property
     def completed_at(self) -> float:
@@ -74,11 +81,14 @@ class Life:
     def finished(self, now: float) -> int:
         """How many lines are done by `now`; none is done after the expiry or the cancellation."""
         until = min(now, self.expires_at, math.inf if self.cancelled_at is None else self.cancelled_at)
-        if self.invalid or until < self.in_progress_at:
+        if self.invalid or until < self.working_at:
             return 0
         if until >= self.finalizing_at:
             return self.requests
-        return int(self.requests * (until - self.in_progress_at) / self.phases.running_seconds)
+        most, running = self.requests * self.phases.stalls_at, self.phases.running_seconds
+        if running <= 0:
+            return int(most)
+        return int(min(most, self.requests * (until - self.working_at) / running))
 
     def _last_stage(self) -> Stage:
         if self.cancelled_at is not None:

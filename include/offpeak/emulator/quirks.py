@@ -46,6 +46,7 @@ class Quirks:
             return replace(phases, validating_seconds=math.inf)
         if self.finished_share is None:
             return phases
+        phases = replace(phases, waiting_seconds=0.0, stalls_at=1.0)
         if self.finished_share <= 0:
             return replace(phases, running_seconds=math.inf)
         # A share of exactly one would finish on time; a hair over the window still expires.

@@ -18,7 +18,7 @@ from offpeak.emulator.fault_table import Strikes
 from offpeak.emulator.faults import FaultBook, Target
 from offpeak.emulator.files import Files
 from offpeak.emulator.journal import Create, Journal, Tally
-from offpeak.emulator.latency import Draw
+from offpeak.emulator.latency import Draw, night_of
 from offpeak.emulator.life import Life, Stage
 from offpeak.emulator.model import StandIn
 from offpeak.emulator.options import Options
@@ -46,6 +46,7 @@ class World:
     def _start(self) -> None:
         options = self.options
         self.clock = Clock(start=options.start, speed=options.speed, frozen=options.frozen)
+        self.latency = options.latency
         self.faults = FaultBook(seed=options.seed)
         self.journal = Journal()
         self.files = Files()
@@ -81,8 +82,14 @@ class World:
             raise ApiError(status=429, message=limit, type="rate_limit_error", code="rate_limit_exceeded")
         quirks = quirks_of(self.faults.strike_all(Target(method="POST", path=path), Strikes.BATCH))
         options = self.options
-        draw = Draw(seed=options.seed, number=number, provider=asked.provider, requests=asked.requests)
-        phases = quirks.stretch(options.latency.phases(draw), options.window_seconds)
+        draw = Draw(
+            seed=options.seed,
+            number=number,
+            provider=asked.provider,
+            requests=asked.requests,
+            night=night_of(now),
+        )
+        phases = quirks.stretch(self.latency.phases(draw), options.window_seconds)
         life = Life(
             created_at=now, phases=phases, window_seconds=options.window_seconds, requests=asked.requests
         )

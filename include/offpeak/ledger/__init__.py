@@ -1,11 +1,15 @@
-"""The ledger: the SQL database of runs, shards, batches and spend. The only state."""
+"""The ledger: the SQL database of runs, shards, batches, spend and alerts. The only state."""
 
 from __future__ import annotations
 
 from offpeak.ledger.ledger import Ledger
 from offpeak.ledger.records import (
+    Alert,
     BatchRecord,
+    BatchTime,
+    Delivery,
     Event,
+    NewAlert,
     NewRun,
     NewShard,
     Run,
@@ -16,9 +20,13 @@ from offpeak.ledger.records import (
 )
 
 __all__ = [
+    "Alert",
     "BatchRecord",
+    "BatchTime",
+    "Delivery",
     "Event",
     "Ledger",
+    "NewAlert",
     "NewRun",
     "NewShard",
     "Run",

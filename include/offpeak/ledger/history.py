@@ -25,10 +25,14 @@ def events(connection: Connection, run_id: str, *, limit: int) -> list[Event]:
 
 
 def enter_stage(change: Change, run_id: str, name: str) -> None:
-    """Open the stage, or open it again: one that a killed process left open is simply continued."""
-    runs.locked(change, run_id)  # two workers entering at once: the second finds the first one's row
+    """Open the stage, or open it again: one that a killed process left open is simply continued.
+
+    A stage that another worker has brought to its end with the run stays ended.
+    """
+    run = runs.locked(change, run_id)  # two workers entering at once: the second finds the first one's row
     here = and_(STAGES.c.run_id == run_id, STAGES.c.name == name)
-    if change.connection.execute(STAGES.update().where(here).values(ended_at=None)).rowcount == 0:
+    again = STAGES.update().where(here).values(ended_at=STAGES.c.ended_at if run.state.ended else None)
+    if change.connection.execute(again).rowcount == 0:
         new = {"run_id": run_id, "name": name, "started_at": change.now, "ended_at": None, "seconds": 0.0}
         change.connection.execute(STAGES.insert().values(new))
 

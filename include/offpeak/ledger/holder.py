@@ -29,4 +29,14 @@ def is_gone(holder: str) -> bool:
         return True
     except (PermissionError, OverflowError):
         return False
-    return False
+    return _is_zombie(pid)
+
+
+def _is_zombie(pid: str) -> bool:
+    """Whether the process has ended and only waits for its parent to notice, which may take for ever."""
+    try:
+        # the state stands after the name, which is in parentheses and may hold any character
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in (b"Z", b"X")

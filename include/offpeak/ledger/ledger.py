@@ -14,6 +14,7 @@ from offpeak.errors import LedgerConflict
 from offpeak.ledger.database import Database
 from offpeak.ledger.records import (
     BatchRecord,
+    BatchTime,
     Event,
     NewRun,
     NewShard,
@@ -22,10 +23,13 @@ from offpeak.ledger.records import (
     ShardKey,
     Spend,
     Stage,
+    TokenSample,
 )
 from offpeak.states import RunState, ShardState
 
 if TYPE_CHECKING:
+    from offpeak.ledger.alerts import AlertBook
+    from offpeak.ledger.realtime import RealtimeShards
     from offpeak.quota import Quota
 
 
@@ -178,6 +182,13 @@ class Ledger:
         with self._database.changing(now) as change:
             return leases.claim(change, key, holder, lease=lease, quota=quota)
 
+    @property
+    def realtime(self) -> RealtimeShards:
+        """The verbs of shards that are asked in realtime."""
+        from offpeak.ledger.realtime import RealtimeShards
+
+        return RealtimeShards(self._database)
+
     def shards_in(self, states: Collection[ShardState], *, workload: str | None = None) -> list[Shard]:
         """Every shard in one of these states, over all runs (of one workload), oldest run first."""
         from offpeak.ledger import shards
@@ -271,6 +282,13 @@ class Ledger:
         with self._database.reading() as connection:
             return batches.of_run(connection, run_id)
 
+    def batch_times(self, provider: str, model: str, *, limit: int = 1_000) -> list[BatchTime]:
+        """How long this provider's batches of this model took, over all runs, latest first."""
+        from offpeak.ledger import times
+
+        with self._database.reading() as connection:
+            return times.batch_times(connection, provider, model, limit=limit)
+
     # -- money, time, history
     def spend(self, spend: Spend) -> None:
         from offpeak.ledger import money
@@ -333,6 +351,22 @@ class Ledger:
 
         with self._database.reading() as connection:
             return money.tokens_per_request(connection, workload, model, runs=runs)
+
+    # -- alerts
+    @property
+    def alerts(self) -> AlertBook:
+        """The verbs of alerts and their deliveries."""
+        from offpeak.ledger.alerts import AlertBook
+
+        return AlertBook(self._database)
+
+    def token_samples(self, workload: str, model: str, *, runs: int = 30) -> list[TokenSample]:
+        """The same of each of the last runs by itself, latest first, as far as its shards are collected; the
+        tokens of a request's later rounds are among its own."""
+        from offpeak.ledger import money
+
+        with self._database.reading() as connection:
+            return money.token_samples(connection, workload, model, runs=runs)
 
     def close(self) -> None:
         """Close the connections. The next verb opens new ones."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import desc, func, select
 
 from offpeak.ledger import runs, shards
-from offpeak.ledger.records import NewShard, Shard, Spend
-from offpeak.ledger.schema import RUNS, SPEND, in_utc
+from offpeak.ledger.records import NewShard, Shard, Spend, TokenSample
+from offpeak.ledger.schema import RUNS, SHARDS, SPEND, in_utc
 from offpeak.states import ShardState
 
 if TYPE_CHECKING:
@@ -33,10 +33,20 @@ def collect(change: Change, collected: Shard, spend: Spend, *, next_round: NewSh
         return False
     if shard.state is not ShardState.IN_FLIGHT or shard.batch_id != collected.batch_id:
         raise shards.conflict(shard, f"the results of batch {collected.batch_id} cannot be collected for it")
+    settle(change, shard, collected, spend, next_round=next_round)
+    return True
+
+
+def settle(
+    change: Change, shard: Shard, collected: Shard, spend: Spend, *, next_round: NewShard | None
+) -> None:
+    """The shard as collected, its spend and the next round: what both routes end with."""
     shards.move(
         change,
         shard,
         state=ShardState.COLLECTED,
+        holder="",
+        lease_until=None,
         results=collected.results,
         outcomes=collected.outcomes,
         usage=collected.usage,
@@ -49,7 +59,6 @@ def collect(change: Change, collected: Shard, spend: Spend, *, next_round: NewSh
     if next_round is not None:
         shards.insert(change, shard.key.run_id, [next_round])
         shards.event(change, next_round.key, f"{ShardState.WRITTEN}", f"{next_round.request_count} requests")
-    return True
 
 
 def stray(change: Change, batch_id: str, spend: Spend) -> bool:
@@ -99,6 +108,30 @@ def tokens_per_request(
     if total <= 0:
         return None
     return sum(read for _, read, _ in counted) / total, sum(said for _, _, said in counted) / total
+
+
+def token_samples(connection: Connection, workload: str, model: str, *, runs: int) -> list[TokenSample]:
+    """Per run: the tokens of all its spend over the requests of its collected shards of round 1."""
+    first = (SHARDS.c.round == 1, SHARDS.c.state == ShardState.COLLECTED)
+    had = select(SHARDS.c.run_id, func.sum(SHARDS.c.request_count).label("requests"))
+    of_run = had.where(*first).group_by(SHARDS.c.run_id).subquery()
+    recent = select(RUNS.c.run_id, of_run.c.requests).join(of_run, of_run.c.run_id == RUNS.c.run_id)
+    recent = recent.where(RUNS.c.workload == workload, RUNS.c.model == model)
+    found = connection.execute(recent.order_by(desc(RUNS.c.sequence)).limit(runs)).all()
+    requests = {run_id: int(count) for run_id, count in found}
+    tokens = {run_id: [0, 0] for run_id in requests}
+    query = select(SPEND.c.run_id, SPEND.c.usage).where(SPEND.c.run_id.in_(requests))
+    for run_id, usage in connection.execute(query):
+        tokens[run_id][0] += usage.get("input_tokens", 0)
+        tokens[run_id][1] += usage.get("output_tokens", 0)
+    return [
+        TokenSample(
+            run_id=run_id, requests=count, input_tokens=read / count, output_tokens=said_tokens / count
+        )
+        for run_id, count in requests.items()
+        for read, said_tokens in [tokens[run_id]]
+        if count and (read or said_tokens)
+    ]
 
 
 def _record(row: RowMapping) -> Spend:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from offpeak.states import BatchStatus, Route, RunState, ShardState
+from offpeak.states import AlertCause, BatchStatus, Route, RunState, ShardState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,7 @@ class NewShard:
     account: str
     model: str
     endpoint: str
+    route: Route = Route.BATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ class Shard:
     note: str = ""
     ahead: int | None = None
     """While it waits for room in its account's quota: how many shards go first. None when it does not wait."""
+    route: Route = Route.BATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +147,18 @@ class BatchRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTime:
+    """How long one batch took, or has taken so far."""
+
+    batch_id: str
+    requests: int
+    status: BatchStatus
+    created_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
     """Money that left, once: written in the same transaction as the state change it belongs to."""
 
@@ -162,6 +176,16 @@ class Spend:
     """None when the model's price is not known."""
     realtime_usd: Decimal | None
     """What the same tokens would have cost in realtime."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSample:
+    """What one past run took: tokens per request that it had, all of its rounds counted."""
+
+    run_id: str
+    requests: int
+    input_tokens: float
+    output_tokens: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,3 +207,51 @@ class Event:
     what: str
     """e.g. `run planning → running`, `shard 3 round 1: in_flight`"""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAlert:
+    """A cause to tell somebody, as it was seen now. `key` names it: it is open at most once at a time."""
+
+    key: str
+    cause: AlertCause
+    subject: str
+    """What it is about: an interval of a workload, a workload, or an account. Alerts are looked up by it."""
+    workload: str
+    run_id: str
+    """Empty when no run was started."""
+    essence: str
+    """What a reader must know. When it changes, the alert is told again."""
+    grade: int = 0
+    """How bad it is. When it rises above what it was, the alert is told again; when it falls, it is not."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert(NewAlert):
+    """An alert of the ledger. `version` counts what there was to tell: 1 when it was opened, one more at
+    each change that matters, and one more when it was resolved."""
+
+    sequence: int
+    version: int
+    opened_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One alert on one channel. `told_version` is the last version that the channel took; 0 for none."""
+
+    alert: int
+    channel: str
+    told_version: int = 0
+    told_at: datetime | None = None
+    attempts: int = 0
+    """Tries that failed since the last that did not."""
+    not_before: datetime | None = None
+    holder: str = ""
+    """Who sends it at this moment."""
+    lease_until: datetime | None = None
+    error: str = ""
+    """Why the last try failed."""

@@ -15,7 +15,7 @@ from sqlalchemy import and_, func, or_, select, text
 
 from offpeak.ledger import runs
 from offpeak.ledger.schema import BATCHES, RUNS, SHARDS
-from offpeak.states import BatchStatus, RunState, ShardState
+from offpeak.states import BatchStatus, Route, RunState, ShardState
 
 if TYPE_CHECKING:
     from offpeak.ledger.database import Change
@@ -147,6 +147,7 @@ def _others(change: Change, shard: Shard) -> list[Other]:
     )
     query = select(*_OTHER).join(RUNS, RUNS.c.run_id == SHARDS.c.run_id).outerjoin(BATCHES, its_batch)
     query = query.where(SHARDS.c.provider == shard.provider, SHARDS.c.account == shard.account)
+    query = query.where(SHARDS.c.route == Route.BATCH)  # a request in realtime stands in no queue
     query = query.where(SHARDS.c.state.in_(_OPEN))  # the index; the ledger of years is mostly collected
     found = [Other._make(row) for row in change.connection.execute(query.where(or_(takes_room, waits)))]
     mine = (shard.key.run_id, shard.key.round, shard.key.number)

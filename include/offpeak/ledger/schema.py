@@ -34,9 +34,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
 from offpeak.errors import SpecError
-from offpeak.states import BatchStatus, Route, RunState, ShardState
+from offpeak.states import AlertCause, BatchStatus, Route, RunState, ShardState
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every migration this code knows, oldest first; the last one is the schema below."""
 
 VERSION_TABLE = "offpeak_version"
@@ -216,6 +216,7 @@ SHARDS = Table(
     Column("cost_usd", Money),
     Column("note", Prose, nullable=False),
     Column("ahead", Integer),
+    Column("route", Named(Route), nullable=False, server_default=Route.BATCH.value),
     Index(None, "account", "state"),
 )
 
@@ -281,4 +282,39 @@ EVENTS = Table(
     Column("what", Prose, nullable=False),
     Column("detail", Prose, nullable=False),
     Index(None, "run_id", "sequence"),
+)
+
+ALERTS = Table(
+    "offpeak_alerts",
+    METADATA,
+    Column("sequence", SEQUENCE, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("open_key", Text, unique=True),  # the key while the alert is open, null afterwards
+    Column("workload", Text, nullable=False),
+    Column("run_id", Text, nullable=False),  # no foreign key: a run that never started has no row
+    Column("cause", Named(AlertCause), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("essence", Prose, nullable=False),
+    Column("grade", Integer, nullable=False),
+    Column("facts", Facts, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
+    Index(None, "subject"),
+    Index(None, "workload", "updated_at"),
+)
+
+DELIVERIES = Table(
+    "offpeak_deliveries",
+    METADATA,
+    Column("alert", ForeignKey(ALERTS.c.sequence), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("told_version", Integer, nullable=False),
+    Column("told_at", Moment),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", Moment),
+    Column("holder", Text, nullable=False),
+    Column("lease_until", Moment),
+    Column("error", Prose, nullable=False),
 )

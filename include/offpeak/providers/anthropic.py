@@ -7,7 +7,7 @@ Facts: the API reference, the structured output guide, and anthropic 2.12 (API v
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from offpeak.connections import Connection, Connections
@@ -18,6 +18,7 @@ from offpeak.providers.provider import Account, Ask, Limits, Reply
 from offpeak.providers.schema import REFUSED, expressible, recursion_problems, schema_problems
 
 if TYPE_CHECKING:
+    from offpeak.providers.plain import Plain
     from offpeak.providers.provider import Client
 
 NAMING = Naming(
@@ -111,6 +112,11 @@ class Anthropic:
 
     def parse(self, line: bytes) -> Reply:
         return parse_line(line)
+
+    def plain(self, lines: Sequence[bytes]) -> Sequence[Plain | None]:
+        from offpeak.providers.anthropic_plain import plain_lines
+
+        return plain_lines(lines)
 
     def parse_body(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         return parse_answer(custom_id, body)

@@ -13,6 +13,10 @@ import orjson
 from offpeak.errors import ProviderBusy
 
 ATTEMPTS = 3
+"""For a connection that keeps breaking."""
+SHORT_ATTEMPTS = 8
+"""For a file that ends too soon: taking it as it is means asking, and paying, again for what it lacks."""
+_LONGEST_WAIT = 2.0
 _NEW_LINE = b"\n"
 
 Stream = Callable[[], AbstractContextManager[Iterator[bytes]]]
@@ -22,9 +26,9 @@ def downloaded_lines(stream: Stream, *, least: int, wait: Callable[[float], None
     """Every line of what `stream` opens, split on LF only, blank ones left out; the file is kept on disk.
 
     A download that breaks off, ends within a line, or holds fewer than the `least` lines that the provider
-    counted, is begun anew, `ATTEMPTS` times in all: a line lost here would be paid for again. When it keeps
-    breaking, ProviderBusy; when it keeps being short, the file itself is so and is given as it is, a cut
-    last line included, for the reader to call it unreadable.
+    counted, is begun anew: a line lost here would be paid for again. When it keeps breaking, ProviderBusy; when
+    it keeps being short, the file itself is so and is given as it is, a cut last line included, for the reader
+    to call it unreadable.
     """
     with tempfile.TemporaryFile(prefix="offpeak-results-") as file:
         _fetch(stream, file, least, wait)
@@ -36,7 +40,8 @@ def downloaded_lines(stream: Stream, *, least: int, wait: Callable[[float], None
 
 
 def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], None]) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
+    broken = short = 0
+    while True:
         file.seek(0)
         file.truncate()
         ended = 0
@@ -46,15 +51,17 @@ def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], 
                     file.write(chunk)
                     ended += chunk.count(_NEW_LINE)
         except ProviderBusy as error:
+            broken += 1
             # the provider's own no (a limit, a 404) is the caller's to wait out; a broken line is ours
-            if error.code != "no_answer" or attempt == ATTEMPTS:
+            if error.code != "no_answer" or broken == ATTEMPTS:
                 raise
         else:
             last = _last_line(file)
             lines = ended + (not last.endswith(_NEW_LINE) and bool(last.strip()))
-            if attempt == ATTEMPTS or (lines >= least and not _is_cut(last)):
+            short += 1
+            if short == SHORT_ATTEMPTS or (lines >= least and not _is_cut(last)):
                 return
-        wait(random.uniform(0.5, 1.5) * attempt)  # noqa: S311 - spreads load, guards nothing
+        wait(random.uniform(0.5, 1.5) * min(broken + short, _LONGEST_WAIT))  # noqa: S311 - guards nothing
 
 
 def _is_cut(last: bytes) -> bool:

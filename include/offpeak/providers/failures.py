@@ -18,6 +18,7 @@ billed, or been answered (and billed) in realtime."""
 _WAIT_OUT = frozenset({409, 425, 429})
 _OVER_LIMIT = ("token_limit_exceeded", "enqueued token limit")
 _FILE_NOT_VISIBLE = ("cannot find file", "does not have access to it")
+_SLOW_DOWN = ("rate_limit", "429", "overloaded", "529", "slow_down", "too_many_requests")
 _NO_MONEY = {
     "insufficient_quota": "the account has no credit left",
     "billing_hard_limit_reached": "the account's spending limit is reached",
@@ -67,6 +68,11 @@ def over_limit(code: str, message: str) -> bool:
     """Whether the provider's queue is full for this account: the same works once others are through."""
     said = f"{code} {message}".lower()
     return any(sign in said for sign in _OVER_LIMIT)
+
+
+def asked_too_fast(code: str) -> bool:
+    """Whether a busy provider speaks of the pace of all requests, and not of this one."""
+    return any(sign in code.lower() for sign in _SLOW_DOWN)
 
 
 def file_not_visible(message: str) -> bool:

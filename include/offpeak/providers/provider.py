@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from offpeak.connections import Connections
 from offpeak.quota import Quota
 from offpeak.states import BatchStatus, Outcome
+
+if TYPE_CHECKING:
+    from offpeak.providers.plain import Plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +209,9 @@ class Provider(Protocol):
         """Read one result line. Never raises on content: what cannot be read is an `errored` Reply with
         code `unreadable_line`, custom_id "" if even that is lost; an unknown kind of result is
         `errored` with code `unknown_result`, its raw text in `message`."""
+
+    def plain(self, lines: Sequence[bytes]) -> Sequence[Plain | None]:
+        """The fast half of `parse`: the lines that are nothing but an answer, None for every other one."""
 
     def parse_body(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         """Read the body of a successful realtime answer."""

@@ -7,12 +7,14 @@ has them; answers are read from the raw bytes, because the SDKs build objects ou
 from __future__ import annotations
 
 import re
+from asyncio import AbstractEventLoop, get_running_loop
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import IO, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from offpeak.errors import ProviderError, SpecError
 from offpeak.providers import failures
@@ -68,7 +70,8 @@ class Session:
     ) -> None:
         self._name, self._sdk, self._make, self._amake, self._account = name, sdk, make, amake, account
         self._client: Any = None
-        self._aclient: Any = None
+        # a connection belongs to the event loop it was opened in; a session may be used from several
+        self._aclients: WeakKeyDictionary[AbstractEventLoop, Any] = WeakKeyDictionary()
 
     def send(self, call: Call) -> Answer:
         """Send `call` once. Raises ProviderError in the sense of `Client`."""
@@ -83,10 +86,12 @@ class Session:
     async def asend(self, call: Call) -> Answer:
         """`send`, without blocking."""
         attempt = self._attempt(call)
-        if self._aclient is None:
-            self._aclient = self._made(self._amake)
+        loop = get_running_loop()
+        client = self._aclients.get(loop)
+        if client is None:
+            client = self._aclients[loop] = self._made(self._amake)
         try:
-            response = await getattr(self._aclient, call.method)(call.path, **_arguments(call))
+            response = await getattr(client, call.method)(call.path, **_arguments(call))
         except self._sdk.APIError as error:
             return self._refused(attempt, call, error)
         return self._answer(attempt, response)
@@ -116,9 +121,10 @@ class Session:
             self._client = None
 
     async def aclose(self) -> None:
-        if self._aclient is not None:
-            await self._aclient.close()
-            self._aclient = None
+        """Close the client of the running event loop; those of other loops are theirs to close."""
+        client = self._aclients.pop(get_running_loop(), None)
+        if client is not None:
+            await client.close()
 
     def unreadable(self, call: Call, answer: object) -> ProviderError:
         """The error for an answer that is JSON but lacks what it must have."""

@@ -1,0 +1,81 @@
+"""Rendering a slice of rows at once: columns in, a column of texts out. What `Template.render` says, faster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from offpeak.prompt import Field, NullInPrompt, Template, as_text, null_sentence
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """One template over a slice of rows."""
+
+    texts: pa.Array
+    """A string array, as long as the slice; null where there is a problem."""
+    constant: str | None = None
+    """The text, where it is the same for every row."""
+    problems: Mapping[int, str] = field(default_factory=dict)
+    """By the row's place in the slice: why there is no text."""
+
+
+def rendered(template: Template, records: pa.RecordBatch) -> Rendered:
+    """The template's text for each record."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    segments = template.segments
+    if segments is None:
+        return _one_by_one(template, records)
+    if template.constant:
+        text = "".join(str(part) for part in segments)
+        return Rendered(texts=pa.repeat(pa.scalar(text, pa.string()), records.num_rows), constant=text)
+    parts = [
+        pa.scalar(part, pa.string()) if isinstance(part, str) else column_text(records.column(part.name))
+        for part in segments
+    ]
+    texts = (
+        parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "", null_handling="emit_null")
+    )
+    return Rendered(texts=texts, problems=_nulls(texts, segments, records) if texts.null_count else {})
+
+
+def column_text(column: pa.Array) -> pa.Array:
+    """The column's values as they are written into a prompt (see prompt.as_text), null where they are null."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_string(kind):
+        return column
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string_view(kind):
+        return column.cast(pa.string())
+    return pa.array([None if value is None else as_text(value) for value in column.to_pylist()], pa.string())
+
+
+def _nulls(texts: pa.Array, segments: tuple[str | Field, ...], records: pa.RecordBatch) -> dict[int, str]:
+    """Which column is null in each row without a text: the first one that the template names."""
+    import numpy as np
+
+    fields = [part.name for part in segments if isinstance(part, Field)]
+    columns = {name: records.column(name).is_valid() for name in fields}
+    return {
+        int(row): next(null_sentence(name) for name in fields if not columns[name][row].as_py())
+        for row in np.flatnonzero(np.asarray(texts.is_null()))
+    }
+
+
+def _one_by_one(template: Template, records: pa.RecordBatch) -> Rendered:
+    import pyarrow as pa
+
+    texts: list[str | None] = []
+    problems: dict[int, str] = {}
+    for row, text in enumerate(template.render(records)):
+        if isinstance(text, NullInPrompt):
+            problems[row] = str(text)
+        texts.append(None if isinstance(text, NullInPrompt) else text)
+    return Rendered(texts=pa.array(texts, pa.string()), problems=problems)

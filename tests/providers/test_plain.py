@@ -1,0 +1,244 @@
+"""The fast reading of plain answers says what the slow one says, or nothing."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import struct
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from offpeak.providers import provider
+from offpeak.providers.plain import float_lists
+from offpeak.providers.provider import Reply, Usage
+from offpeak.states import Outcome
+
+TEXT = '{"kind": "card", "note": "\\u00fc \\ud83c\\udfe6 \\u2028"}'
+VECTOR = [0.25, -1.5, 3e-7]
+
+
+def openai(body: dict[str, Any], status: Any = 200) -> dict[str, Any]:
+    response = {"status_code": status, "request_id": "r", "body": body}
+    return {"id": "batch_req_1", "custom_id": "k-1", "response": response, "error": None}
+
+
+RESPONSE = openai(
+    {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "error": None,
+        "incomplete_details": None,
+        "model": "gpt-5-mini-2025-08-07",
+        "output": [
+            {"type": "reasoning", "id": "rs", "summary": []},
+            {
+                "type": "message",
+                "role": "assistant",
+                "content": [
+                    {"type": "output_text", "annotations": [], "text": TEXT},
+                    {"type": "output_text", "text": "!"},
+                ],
+            },
+        ],
+        "usage": {
+            "input_tokens": 300,
+            "input_tokens_details": {
+                "cached_tokens": 128,
+                "cache_write_tokens": 100,
+                "cache_write_tokens_details": {"ttl_12h_tokens": 40},
+            },
+            "output_tokens": 40,
+            "output_tokens_details": {"reasoning_tokens": 12},
+            "total_tokens": 340,
+        },
+        "metadata": {},
+    }
+)
+CHAT = openai(
+    {
+        "id": "chatcmpl",
+        "object": "chat.completion",
+        "model": "gpt-5-mini",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": TEXT, "refusal": None},
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 3},
+            "completion_tokens_details": {"reasoning_tokens": 2},
+        },
+    }
+)
+
+
+def embedding(vector: Any) -> dict[str, Any]:
+    data = [{"object": "embedding", "index": 0, "embedding": vector}]
+    usage = {"prompt_tokens": 7, "total_tokens": 7}
+    return openai({"object": "list", "data": data, "model": "text-embedding-3-small", "usage": usage})
+
+
+FLOATS = embedding(VECTOR)
+BASE64 = embedding(base64.b64encode(struct.pack("<3f", *VECTOR)).decode())
+MESSAGE = {
+    "custom_id": "k-1",
+    "result": {
+        "type": "succeeded",
+        "message": {
+            "id": "msg",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-haiku-4-5",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "s"},
+                {"type": "text", "text": TEXT},
+                {"type": "text", "text": "!"},
+            ],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": {
+                "input_tokens": 20,
+                "cache_read_input_tokens": 100,
+                "cache_creation_input_tokens": 50,
+                "cache_creation": {"ephemeral_5m_input_tokens": 30, "ephemeral_1h_input_tokens": 20},
+                "output_tokens": 9,
+                "output_tokens_details": {"thinking_tokens": 4},
+            },
+        },
+    },
+}
+PLAIN = {
+    "response": ("openai", RESPONSE),
+    "chat": ("openai", CHAT),
+    "floats": ("openai", FLOATS),
+    "base64": ("openai", BASE64),
+    "message": ("anthropic", MESSAGE),
+}
+ODD: st.SearchStrategy[Any] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([2**53 + 1, 2**63, 2**64, -1, 1.0, 3e400, 1e39, 0.5]),
+    st.sampled_from(
+        ["", "x", "completed", "stop", "refusal", "text", "output_text", "message", "200", "AAAA"]
+    ),
+    st.just([]),
+    st.just({}),
+    st.sampled_from(
+        [[0.5, None], [1, 2], [True], ["1.0"], [[1.0]], [1e39], {"type": "refusal", "refusal": "no"}]
+    ),
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value, the value itself left out."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [path] if path else []
+    for key, one in inner:
+        found += places(one, (*path, key))
+    return found
+
+
+def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
+    made = copy.deepcopy(value)
+    at = made
+    for key in path[:-1]:
+        at = at[key]
+    if to is ...:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = to
+    return made
+
+
+def agree(name: str, raw: bytes) -> Reply | None:
+    """The slow reading where the fast one took the line, after a look that both say the same."""
+    (plain,) = provider(name).plain([raw])
+    if plain is None:
+        return None
+    reply = provider(name).parse(raw)
+    assert reply.outcome is Outcome.ANSWERED
+    assert (reply.code, reply.message, reply.transient) == ("", "", False)
+    assert (plain.custom_id, plain.model, plain.vector) == (reply.custom_id, reply.model, reply.vector)
+    assert plain.vector is not None or plain.text == reply.text
+    assert Usage(**dict(zip(Usage.__dataclass_fields__, plain.usage, strict=True))) == reply.usage
+    return reply
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_plain_answer_is_taken_by_the_fast_reader(kind: str) -> None:
+    name, line = PLAIN[kind]
+    reply = agree(name, orjson.dumps(line))
+    assert reply is not None, "the fast reader left a plain answer to the slow one"
+    assert reply.usage.input_tokens > 0
+    if kind in ("floats", "base64"):
+        assert reply.vector == struct.pack("<3f", *VECTOR)
+    else:
+        assert reply.text is not None
+        assert reply.text.startswith(TEXT)
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@settings(max_examples=250, deadline=None)
+@given(data=st.data())
+def test_whatever_is_changed_in_a_line_both_readers_agree(kind: str, data: st.DataObject) -> None:
+    name, line = PLAIN[kind]
+    for _ in range(data.draw(st.integers(1, 3))):
+        if not (there := places(line)):
+            break
+        path = data.draw(st.sampled_from(there))
+        line = changed(line, path, data.draw(ODD | st.just(...)))
+    agree(name, json.dumps(line).encode())
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+@settings(max_examples=100, deadline=None)
+@given(raw=st.binary(max_size=60), cut=st.integers(0, 2_000))
+@example(raw=b"\xff", cut=300)
+@example(raw=b"\\ud800", cut=400)
+def test_damaged_lines_are_left_to_the_slow_reader_or_read_alike(name: str, raw: bytes, cut: int) -> None:
+    whole = orjson.dumps(RESPONSE if name == "openai" else MESSAGE)
+    agree(name, raw)
+    agree(name, whole[:cut])
+    agree(name, whole[:cut] + raw + whole[cut:])
+
+
+def test_many_lines_keep_their_places() -> None:
+    lines = [
+        orjson.dumps(one) for one in (FLOATS, RESPONSE, BASE64, {"custom_id": "k-1"}, embedding([1]), CHAT)
+    ]
+    found = provider("openai").plain(lines)
+    assert [plain and (plain.vector or plain.text[:3]) for plain in found] == [
+        struct.pack("<3f", *VECTOR),
+        TEXT[:3],
+        struct.pack("<3f", *VECTOR),
+        None,
+        struct.pack("<f", 1),
+        TEXT[:3],
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    vectors=st.lists(
+        st.lists(
+            st.floats(width=32, allow_nan=False, allow_infinity=False) | st.integers(-9, 9),
+            min_size=1,
+            max_size=6,
+        ),
+        max_size=4,
+    )
+)
+def test_numbers_become_float32_as_a_careful_reader_makes_them(vectors: list[list[float]]) -> None:
+    found = float_lists([json.dumps(vector).encode() for vector in vectors])
+    assert found == [struct.pack(f"<{len(vector)}f", *vector) for vector in vectors]
