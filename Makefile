@@ -37,6 +37,11 @@ resilience: install ## Take parts of a real Airflow away in the middle of runs, 
 	@.ci/system-packages
 	$(RUN) pytest -m slow tests/e2e/test_resilience.py
 
+.PHONY: on-time
+on-time: install ## Warn, escalate and lose the scheduler across a due time on a real Airflow, in about 5 minutes
+	@.ci/system-packages
+	$(RUN) pytest -m slow tests/e2e/test_on_time.py
+
 .PHONY: chaos
 chaos: install ## Kill runs at every boundary and resume them: the whole matrix and 500 random schedules (SEED=1)
 	@.ci/system-packages

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from offpeak.errors import ReconcileError
 from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.layout import layout_of
-from offpeak.results import result_schema
+from offpeak.results import parquet_options, result_schema
 from offpeak.tables.table import PROVENANCE, Layout
 
 if TYPE_CHECKING:
@@ -58,15 +58,17 @@ def assemble(workload: Workload, site: Site, run: Run) -> Assembled:
         layout = layout_of(workload, pq.read_schema(files["rows"]))
         with files_sql(work) as sql:
             _read(sql, files, results, workload)
-            outcomes = dict(sql.execute("SELECT _outcome, count(*) FROM joined GROUP BY 1").fetchall())
-            placed = _count(sql, _in_table(layout.key))
+            outcomes, placed = _counts(sql, layout.key)
             _reconcile(run, outcomes)
             rows = _write_staged(sql, work / STAGED, layout, run.run_id)
             _reconcile_staged(run, rows, placed)
-            dead_letters = _write_dead_letters(sql, work / DEAD_LETTERS, workload.rows.key)
+            dead_letters = sum(outcomes.values()) - outcomes.get("answered", 0)
+            _write_dead_letters(sql, work / DEAD_LETTERS, workload.rows.key, any_there=dead_letters > 0)
         for name in (STAGED, DEAD_LETTERS):
             site.store.put(work / name, f"{folder}/{name}")
-    return Assembled(rows=rows, outcomes=outcomes, dead_letters=dead_letters)
+    return Assembled(
+        rows=rows, outcomes={str(name): count for name, count in outcomes.items()}, dead_letters=dead_letters
+    )
 
 
 def _read(
@@ -99,29 +101,30 @@ def _read(
            QUALIFY row_number() OVER (PARTITION BY _fingerprint ORDER BY _round DESC) = 1"""
     )
     sql.execute(
-        """CREATE VIEW joined AS
-           SELECT r.*, p.decision AS _decision, l._round AS _round, l._code AS _code,
-                  CASE p.decision WHEN 'bad' THEN 'errored' WHEN 'duplicate' THEN 'duplicate'
-                                  WHEN 'carry' THEN 'answered' ELSE l._outcome END AS _outcome,
+        f"""CREATE VIEW joined AS
+           SELECT r.*, p.decision AS _decision, l._round AS _round, l._code AS _code, {_OUTCOME} AS _outcome,
                   CASE p.decision WHEN 'duplicate' THEN
                            coalesce(r._problem, 'the key was already used by an earlier row of this run')
                        ELSE coalesce(r._problem, l._reason) END AS _reason,
                   l._raw AS _raw
-           FROM rows r POSITIONAL JOIN (SELECT decision FROM plan) p
-           LEFT JOIN latest l ON p.decision IN ('ask', 'fold', 'keep') AND r._fingerprint = l._fingerprint"""
+           {_FROM}"""
     )
 
 
-def _in_table(key: str) -> str:
-    """Which rows of `joined` have a place in the table: those with a key of their own."""
-    return f"FROM joined j WHERE j._decision <> 'duplicate' AND j.{quoted(key)} IS NOT NULL"
+_FROM = """FROM rows r POSITIONAL JOIN (SELECT decision FROM plan) p
+           LEFT JOIN latest l ON p.decision IN ('ask', 'fold', 'keep') AND r._fingerprint = l._fingerprint"""
+"""Every row `r` with its decision `p` and the last result `l` of its request."""
+_OUTCOME = """CASE p.decision WHEN 'bad' THEN 'errored' WHEN 'duplicate' THEN 'duplicate'
+                              WHEN 'carry' THEN 'answered' ELSE l._outcome END"""
 
 
-def _count(sql: duckdb.DuckDBPyConnection, source: str) -> int:
-    ((count,),) = sql.execute(
-        f"SELECT count(*) {source}"
-    ).fetchall()  # to the end: the connection is free again
-    return int(count)
+def _counts(sql: duckdb.DuckDBPyConnection, key: str) -> tuple[dict[str | None, int], int]:
+    """Rows by outcome, and how many have a place in the table."""
+    found = sql.execute(
+        f"""SELECT _outcome, count(*), count(*) FILTER (_decision <> 'duplicate' AND {quoted(key)} IS NOT NULL)
+            FROM joined GROUP BY ALL"""
+    ).fetchall()
+    return {outcome: count for outcome, count, _ in found}, sum(placed for _, _, placed in found)
 
 
 def _write_staged(sql: duckdb.DuckDBPyConnection, path: Path, layout: Layout, run_id: str) -> int:
@@ -132,37 +135,39 @@ def _write_staged(sql: duckdb.DuckDBPyConnection, path: Path, layout: Layout, ru
     own = layout.schema.names[: -len(PROVENANCE) - len(layout.answer)]
     answers = [f"coalesce(c.{quoted(n)}, l.{quoted(n)}) AS {quoted(n)}" for n in layout.answer]
     query = f"""
-        SELECT {", ".join(f"j.{quoted(name)}" for name in own)}, {", ".join(answers)},
-               j._fingerprint,
+        SELECT {", ".join(f"r.{quoted(name)}" for name in own)}, {", ".join(answers)},
+               r._fingerprint,
                coalesce(c._model, l._model) AS _model,
                coalesce(c._run, l._run, {literal(run_id)}) AS _run,
-               j._outcome,
+               {_OUTCOME} AS _outcome,
                coalesce(c._input_tokens, l._input_tokens) AS _input_tokens,
                coalesce(c._output_tokens, l._output_tokens) AS _output_tokens,
-               CASE WHEN j._decision = 'ask' THEN l._cost_usd ELSE 0 END::DECIMAL(18, 9) AS _cost_usd,
+               CASE WHEN p.decision = 'ask' THEN l._cost_usd ELSE 0 END::DECIMAL(18, 9) AS _cost_usd,
                coalesce(c._answered_at, l._answered_at) AS _answered_at
-        FROM (SELECT * {_in_table(layout.key)}) j
-        LEFT JOIN latest l ON j._decision IN ('ask', 'fold', 'keep') AND j._fingerprint = l._fingerprint
-        LEFT JOIN carried c ON j._decision = 'carry' AND j._fingerprint = c._fingerprint
-        ORDER BY j._ordinal"""
+        {_FROM}
+        LEFT JOIN carried c ON p.decision = 'carry' AND r._fingerprint = c._fingerprint
+        WHERE p.decision <> 'duplicate' AND r.{quoted(layout.key)} IS NOT NULL
+        ORDER BY r._ordinal"""
     count = 0
-    with pq.ParquetWriter(path, layout.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, layout.schema, **parquet_options(layout.schema)) as writer:
         for batch in sql.sql(query).to_arrow_reader(16_384):
             writer.write_table(pa.Table.from_batches([batch]).cast(layout.schema))
             count += batch.num_rows
     return count
 
 
-def _write_dead_letters(sql: duckdb.DuckDBPyConnection, path: Path, key: str) -> int:
+def _write_dead_letters(sql: duckdb.DuckDBPyConnection, path: Path, key: str, *, any_there: bool) -> None:
     """Every row without an answer, with what is needed to look into it and to ask it again."""
+    source = (
+        "FROM joined WHERE _outcome <> 'answered' ORDER BY _ordinal" if any_there else "FROM joined LIMIT 0"
+    )
     sql.execute(
         f"""COPY (SELECT {quoted(key)}::VARCHAR AS key, _fingerprint AS fingerprint, _outcome AS outcome,
                          _code AS code, _reason AS reason, _round AS rounds, _raw AS raw, _system AS system,
                          _user AS user, _origin AS origin, _number AS number
-                  FROM joined WHERE _outcome <> 'answered' ORDER BY _ordinal)
+                  {source})
             TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"""
     )
-    return _count(sql, "FROM joined WHERE _outcome <> 'answered'")
 
 
 def _reconcile(run: Run, outcomes: Mapping[str | None, int]) -> None:

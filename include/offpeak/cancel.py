@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from offpeak.collect import collect
 from offpeak.errors import LedgerConflict, ProviderError
+from offpeak.harvest import keep_replies
 from offpeak.run import OPEN, connect
-from offpeak.states import RunState, ShardState
+from offpeak.states import Route, RunState, ShardState
 from offpeak.submit import record_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def cancel(
 ) -> Cancelled:
     """End the run: ask the provider to cancel its batches, wait for them, and keep what they finished.
 
-    The kept answers are not paid again by the next run. Safe to call again, also for a failed run
-    whose batches still run. Raises ProviderError when a batch could not be cancelled at all.
+    The kept answers are not paid again by the next run. Safe to call again, also for a failed run whose
+    batches still run, or whose answers in realtime were not counted yet. Raises ProviderError when a batch
+    could not be cancelled at all.
     """
     _end(site, run_id)
     client = connect(workload, site)
@@ -56,12 +58,13 @@ def cancel(
             site.ledger.seen(record_of(shard, batch, site.now()), now=site.now())
             watch(f"batch {batch.id} is {batch.provider_status}")
         ending = _harvest(workload, site, client, live, patience)
+        kept = _keep_replies(workload, site, run_id, patience)
     finally:
         client.close()
     spends = site.ledger.spent(run_id=run_id)
     known = [spend.cost_usd for spend in spends if spend.cost_usd is not None]
     return Cancelled(
-        harvested=len(live) - len(ending),
+        harvested=len(live) - len(ending) + kept,
         still_ending=tuple(ending),
         spent_usd=sum(known, Decimal(0)) if len(known) == len(spends) else None,
     )
@@ -98,4 +101,19 @@ def _harvest(
                 del waiting[batch_id]
         if not waiting or site.now() >= until:
             return list(waiting)
+        time.sleep(min(site.pace.least.total_seconds(), 5.0))
+
+
+def _keep_replies(workload: Workload, site: Site, run_id: str, patience: timedelta) -> int:
+    """Keep what was answered in realtime, once the workers that still ask have let go; how many shards had some."""
+    states, until, kept = (ShardState.SUBMITTING, ShardState.WRITTEN), site.now() + patience, 0
+    while True:
+        asked = [
+            one for one in site.ledger.shards(run_id) if one.route is Route.REALTIME and one.state in states
+        ]
+        for shard in asked:
+            kept += keep_replies(workload, site, shard)
+        busy = [one.key for one in asked if site.ledger.shard(one.key).state is ShardState.SUBMITTING]
+        if not busy or site.now() >= until:
+            return kept
         time.sleep(min(site.pace.least.total_seconds(), 5.0))

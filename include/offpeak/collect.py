@@ -1,21 +1,24 @@
-"""Collecting: an ended batch becomes a results file, its spend, and the next round's shard."""
+"""Collecting: an ended batch, or recorded replies, become a results file, its spend, and the next round's shard."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from offpeak.canary import failed_alike
-from offpeak.ledger.records import NewShard, Shard, ShardKey, Spend
+from offpeak.intents import asks_again, is_escalated
+from offpeak.ledger.records import NewShard, Run, Shard, ShardKey, Spend
 from offpeak.providers.provider import Batch, Client, Provider
+from offpeak.realtime.segments import replies
 from offpeak.reconcile import reconcile
+from offpeak.replied import NOT_ASKED, replied
 from offpeak.requests import FINGERPRINT_BYTES, custom_id, dump_line, read_custom_id
 from offpeak.result_writer import ResultWriter
-from offpeak.results import Answered, Origin, Tally
+from offpeak.results import Answered, Origin, Result, Tally
 from offpeak.rounds import MORE_ROOM_FACTOR, Again, note
 from offpeak.shards import Cut, estimated_tokens, lines_of, new_tag, shard_file
 from offpeak.states import Route
@@ -25,33 +28,72 @@ if TYPE_CHECKING:
     from offpeak.workload import Workload
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """Where the results of a shard come from, and which verb of the ledger ends it."""
+
+    origin: Origin
+    results: Callable[[Iterable[str], Tally], Iterable[Answered | Result]]
+    """From the fingerprints that were sent, exactly one result for each."""
+    end: Callable[[Shard, Spend, NewShard | None], bool]
+
+
 def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch: Batch) -> Tally:
     """Read every result of `batch`, write them down, and open the next round for what is asked again.
 
     Nothing in the ledger changes until all of it is written; then everything does, once. A run that has
     ended (failed, refused, cancelled) opens no further round: nobody would send it, and what was answered
-    is carried by the next run.
+    is carried by the next run. What a batch that was cancelled for realtime did not run has its next round
+    there, whatever the limit of rounds: it was never asked.
     """
     run = site.ledger.run(shard.key.run_id)
-    folder = str(run.facts["folder"])
-    tally = Tally()
     origin = Origin(
-        run_id=run.run_id, round=shard.key.round, route=Route.BATCH, at=batch.ended_at or site.now()
+        run_id=run.run_id,
+        round=shard.key.round,
+        route=Route.BATCH,
+        at=batch.ended_at or site.now(),
+        escalated=is_escalated(run, shard.key.number),
     )
+    source = _Source(
+        origin=origin,
+        results=lambda sent, tally: reconcile(workload, client.lines(batch), sent, shard.tag, batch, tally),
+        end=lambda done, spend, following: site.ledger.collect(done, spend, following, now=site.now()),
+    )
+    return _collect(workload, site, shard, source)
+
+
+def collect_replies(workload: Workload, site: Site, held: Shard) -> Tally:
+    """The same of a shard on the realtime route that this worker holds, from its recorded replies.
+
+    A request without one ends as `cancelled`: it is only collected so once nobody is to ask any more.
+    """
+    source = _Source(
+        origin=Origin(run_id=held.key.run_id, round=held.key.round, route=Route.REALTIME, at=site.now()),
+        results=lambda sent, tally: replied(workload, replies(site, held), sent, held.tag),
+        end=lambda done, spend, following: site.ledger.realtime.collect(
+            done, spend, following, now=site.now()
+        ),
+    )
+    return _collect(workload, site, held, source)
+
+
+def _collect(workload: Workload, site: Site, shard: Shard, source: _Source) -> Tally:
+    folder = str(site.ledger.run(shard.key.run_id).facts["folder"])
+    tally = Tally()
     results = f"{folder}/results/r{shard.key.round}-{shard.key.number:05d}.parquet"
     with site.store.reading(shard.file) as sent_file:
         with (
             site.store.writing(results) as path,
-            ResultWriter(workload, path, tally, origin) as writer,
+            ResultWriter(workload, path, tally, source.origin) as writer,
         ):
-            sent = _sent(workload, sent_file, shard.tag)
-            for found in reconcile(workload, client.lines(batch), sent, shard.tag, batch, tally):
+            for found in source.results(_sent(workload, sent_file, shard.tag), tally):
                 if isinstance(found, Answered):
                     writer.add_many(found)
                 else:
                     writer.add(found)
-        asked_again = tally.again and not site.ledger.run(run.run_id).state.ended
-        following = _next_shard(workload, site, shard, sent_file, tally) if asked_again else None
+        following = None
+        if tally.again and asks_again(site.ledger.run(shard.key.run_id)):
+            following = _next_shard(workload, site, shard, sent_file, tally)
     done = replace(
         shard,
         results=results,
@@ -62,22 +104,33 @@ def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch:
     )
     alike = failed_alike(tally, shard.request_count)
     if alike and shard.key.round == 1:  # before the shard counts as collected: the others wait for that
-        site.ledger.note_run(run.run_id, {"stopped": f"Shard {shard.key.number}: {alike}"}, now=site.now())
-    site.ledger.collect(done, _spend(workload, shard, tally, site), following, now=site.now())
+        site.ledger.note_run(
+            shard.key.run_id, {"stopped": f"Shard {shard.key.number}: {alike}"}, now=site.now()
+        )
+    source.end(done, _spend(workload, shard, tally, site, route=source.origin.route), following)
     return tally
 
 
 def _sent(workload: Workload, path: Path, tag: str) -> Iterator[str]:
     """The fingerprints in a shard file."""
-    ours = b'{"custom_id":"%b-' % tag.encode()  # as every provider writes it; else the line is read whole
-    end = len(ours) + 2 * FINGERPRINT_BYTES
+    read = _reader(workload.provider, tag)
     for line in lines_of(path):
-        if line.startswith(ours) and line[end : end + 1] == b'"':
-            yield line[len(ours) : end].decode()
-            continue
-        fingerprint = read_custom_id(workload.provider.custom_id(orjson.loads(line)), tag)
+        fingerprint = read(line)
         assert fingerprint is not None, "a shard file holds only its own requests"
         yield fingerprint
+
+
+def _reader(provider: Provider, tag: str) -> Callable[[bytes], str | None]:
+    """Reads the fingerprint of a line of the shard with this tag: from its beginning, where it is as we write it."""
+    ours = b'{"custom_id":"%b-' % tag.encode()
+    start, end = len(ours), len(ours) + 2 * FINGERPRINT_BYTES
+
+    def read(line: bytes) -> str | None:
+        if line.startswith(ours) and line.startswith(b'"', end):
+            return line[start:end].decode()
+        return read_custom_id(provider.custom_id(orjson.loads(line)), tag)
+
+    return read
 
 
 def _next_shard(workload: Workload, site: Site, shard: Shard, sent_file: Path, tally: Tally) -> NewShard:
@@ -102,7 +155,12 @@ def _next_shard(workload: Workload, site: Site, shard: Shard, sent_file: Path, t
         account=shard.account,
         model=shard.model,
         endpoint=shard.endpoint,
+        route=_route_of_next(site.ledger.run(shard.key.run_id), shard),
     )
+
+
+def _route_of_next(run: Run, shard: Shard) -> Route:
+    return Route.REALTIME if is_escalated(run, shard.key.number) else shard.route
 
 
 def _asked_again(
@@ -112,12 +170,13 @@ def _asked_again(
     # a shard that was full must not outgrow the provider's limit by its notes: they have the bytes that
     # were free, and those of the requests that are not asked again
     spare = Cut.of(provider.limits, 1).size_bytes - sent_file.stat().st_size
+    read = _reader(provider, old_tag)
     for raw in lines_of(sent_file):
-        line = orjson.loads(raw)
-        fingerprint = read_custom_id(provider.custom_id(line), old_tag)
+        fingerprint = read(raw)
         spare += len(raw) + 1
         if fingerprint is None or fingerprint not in tally.again:
             continue
+        line = orjson.loads(raw)
         line["custom_id"] = custom_id(tag, fingerprint)
         how, reason = tally.again[fingerprint]
         changed = dump_line(_changed(provider, line, how, reason))
@@ -134,16 +193,19 @@ def _changed(provider: Provider, line: dict[str, Any], how: Again, reason: str) 
     return line
 
 
-def _spend(workload: Workload, shard: Shard, tally: Tally, site: Site) -> Spend:
+def _spend(workload: Workload, shard: Shard, tally: Tally, site: Site, *, route: Route) -> Spend:
+    asked = shard.request_count
+    if route is Route.REALTIME:  # a batch takes all of its requests, asking one by one may stop
+        asked -= tally.codes[NOT_ASKED]
     return Spend(
         workload=workload.name,
         run_id=shard.key.run_id,
         at=site.now(),
-        route=Route.BATCH,
+        route=route,
         provider=shard.provider,
         account=shard.account,
         model=tally.model or shard.model,
-        requests=shard.request_count,
+        requests=asked,
         usage=dict(tally.usage),
         cost_usd=tally.cost_usd,
         realtime_usd=tally.realtime_usd,

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from offpeak.errors import SpecError
 
+ROUTES = ("batch", "auto", "realtime")
+"""How a workload's requests may go: as batches, as batches first, or one by one from the start."""
 _WALL_CLOCK = re.compile(r"^(\d{1,2}):(\d{2})(?:\s+(\S+))?$")
 
 
@@ -22,6 +24,29 @@ def check_due(due: timedelta | str) -> None:
             f"due={due!r} is neither a duration nor a time; write timedelta(minutes=45) or '07:00 Europe/Berlin'."
         )
     _wall_clock(due)
+
+
+def check_route(route: object, due: object, publish_partial_at: object) -> list[str]:
+    """What is wrong with the way a workload wants to be in time, each with its cure."""
+    found = []
+    if route not in ROUTES:
+        return [f"route={route!r}: give {', '.join(repr(name) for name in ROUTES)}."]
+    if route == "auto" and due is None:
+        found.append(
+            "route='auto' leaves the batch route when the due time asks for it, and there is none. "
+            "Give due=..., or leave the route out."
+        )
+    if publish_partial_at is None:
+        return found
+    if not isinstance(publish_partial_at, int | float) or not 0 < publish_partial_at <= 1:
+        found.append(
+            f"publish_partial_at={publish_partial_at!r}: give a share above 0 and at most 1, e.g. 0.98."
+        )
+    elif due is None:
+        found.append(
+            "publish_partial_at says what may be published at the due time, and there is none. Give due=...."
+        )
+    return found
 
 
 def due_at(due: timedelta | str, interval_end: datetime) -> datetime:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import duckdb
 
-MEMORY_LIMIT = "512MB"
+MEMORY_LIMIT = "256MB"
 """What the engine may hold before it spills to disk."""
 
 

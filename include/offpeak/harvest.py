@@ -10,7 +10,9 @@ from offpeak.asked import as_asked
 from offpeak.carry import UNPUBLISHED
 from offpeak.collect import collect
 from offpeak.errors import LedgerConflict, ProviderError, SpecError
-from offpeak.states import BatchStatus, ShardState
+from offpeak.realtime.segments import replies
+from offpeak.realtime.settle import close
+from offpeak.states import BatchStatus, Route, ShardState
 from offpeak.submit import record_of
 
 if TYPE_CHECKING:
@@ -44,16 +46,26 @@ def keep(workload: Workload, site: Site, client: Client, shard: Shard, batch: Ba
         collect(workload, site, client, shard, batch)
 
 
+def keep_replies(workload: Workload, site: Site, shard: Shard) -> bool:
+    """Collect the recorded replies of a realtime shard whose run has ended: they are paid. False when there are
+    none, or a living worker still asks."""
+    if next(iter(replies(site, shard)), None) is None:
+        return False
+    return close(workload, site, shard) is None
+
+
 def harvest_earlier(workload: Workload, site: Site) -> dict[str, int]:
-    """Before a new run: keep what this workload's failed, refused or cancelled runs still have at the provider.
+    """Before a new run: keep what this workload's failed, refused or cancelled runs still have at the provider,
+    and what they were answered in realtime.
 
     Looks once at each of their batches in flight, and at nothing else. Counts `harvested`, `running` (left
     alone) and `not_looked_at` (the provider could not be reached; `offpeak sweep` tries again). Raises nothing
     of that: what cannot be kept now must not stop the new run.
     """
     counts: Counter[str] = Counter()
-    in_flight = site.ledger.shards_in((ShardState.IN_FLIGHT,), workload=workload.name)
-    for run_id, shards in groupby(in_flight, key=lambda shard: shard.key.run_id):
+    states = (ShardState.IN_FLIGHT, ShardState.SUBMITTING, ShardState.WRITTEN)
+    found = [shard for shard in site.ledger.shards_in(states, workload=workload.name) if _may_hold(shard)]
+    for run_id, shards in groupby(found, key=lambda shard: shard.key.run_id):
         run = site.ledger.run(run_id)
         if run.state not in UNPUBLISHED or run.store != site.store.root:
             continue
@@ -64,7 +76,12 @@ def harvest_earlier(workload: Workload, site: Site) -> dict[str, int]:
             counts["not_looked_at"] += len(list(shards))
             continue
         counts += _harvest_all(asked, site, asked.provider.connect(account), list(shards))
-    return dict(counts)
+    return {name: count for name, count in counts.items() if count}
+
+
+def _may_hold(shard: Shard) -> bool:
+    """Whether there may be something paid of it that no results have yet."""
+    return shard.state is ShardState.IN_FLIGHT or shard.route is Route.REALTIME
 
 
 def _harvest_all(workload: Workload, site: Site, client: Client, shards: list[Shard]) -> Counter[str]:
@@ -72,6 +89,9 @@ def _harvest_all(workload: Workload, site: Site, client: Client, shards: list[Sh
     try:
         for shard in shards:
             try:
+                if shard.state is not ShardState.IN_FLIGHT:
+                    counts["harvested"] += keep_replies(workload, site, shard)
+                    continue
                 ended = harvest(workload, site, client, shard).status.ended
             except (ProviderError, LedgerConflict, OSError):
                 counts["not_looked_at"] += 1

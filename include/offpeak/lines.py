@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from offpeak.providers.provider import Ask, Provider
     from offpeak.shards import ShardWriter
 
-SLICE_BYTES = 32 * 1024 * 1024
+SLICE_BYTES = 8 * 1024 * 1024
 """About as much of lines as is made at once."""
-MOST_ROWS = 16_384
+MOST_ROWS = 8_192
 
 
 class Lines:

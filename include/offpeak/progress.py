@@ -117,6 +117,13 @@ def summary(site: Site, run_id: str) -> dict[str, Any]:
             "actual": _number(look.spent_usd),
             "realtime": _number(look.realtime_usd),
         },
+        "estimate_usd": {
+            name: _number(estimate.get(f"{_route(facts)}_{name}_usd")) for name in ("p50", "p90")
+        },
+        "route": facts.get("route", "batch"),
+        "forecast": _forecast(facts),
+        "escalated": sorted(int(number) for number in facts.get("escalated", {})),
+        "partial": "partial" in facts,
         "table": facts["table"]["address"] if run.state is RunState.PUBLISHED else None,
         "table_rows": facts.get("table_rows"),
         "report": facts.get("report", {}).get("html"),
@@ -125,6 +132,17 @@ def summary(site: Site, run_id: str) -> dict[str, Any]:
         "due_at": run.due_at.isoformat() if run.due_at else None,
         "error": run.error or None,
     }
+
+
+def _route(facts: Mapping[str, Any]) -> str:
+    """The route whose price is the run's own; one that may escalate begins with batches."""
+    return "realtime" if facts.get("route") == "realtime" else "batch"
+
+
+def _forecast(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """When the run would be published if nothing is decided; None when nobody can say."""
+    said = facts.get("outlook", {})
+    return {name: said[name] for name in ("p50", "p90", "basis", "why")} if said.get("p90") else None
 
 
 def _number(amount: Decimal | str | None) -> float | None:

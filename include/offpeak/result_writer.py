@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_schema
+from offpeak.results import USAGE, Answered, Origin, Result, Tally, parquet_options, result_schema
 from offpeak.rounds import Again, again
 from offpeak.states import Outcome
 
@@ -31,7 +31,7 @@ class ResultWriter:
         self._tally = tally
         self._origin = origin
         self._schema = result_schema(workload)
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, self._schema, **parquet_options(self._schema))
         self._rows: list[tuple[Result, Decimal | None]] = []
         self._held_bytes = 0
 
@@ -53,7 +53,7 @@ class ResultWriter:
             self._workload.rules,
             transient=result.transient,
             round_number=origin.round,
-            rounds=self._workload.rounds,
+            rounds=origin.rounds_for(result.outcome, self._workload.rounds),
         )
         if how is not Again.NO:
             self._tally.again[result.fingerprint] = (how, result.reason)

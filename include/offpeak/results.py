@@ -52,6 +52,13 @@ class Origin:
     round: int
     route: Route
     at: datetime
+    escalated: bool = False
+    """The batch was cancelled so that its rest can be asked in realtime."""
+
+    def rounds_for(self, outcome: Outcome, rounds: int) -> int:
+        """The limit of rounds for a request: what an escalated batch never ran has one more."""
+        never_ran = outcome in (Outcome.EXPIRED, Outcome.CANCELLED, Outcome.MISSING)
+        return max(rounds, self.round + 1) if self.escalated and never_ran else rounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,3 +193,18 @@ def result_schema(workload: Workload) -> pa.Schema:
             pa.field("_raw", pa.string()),
         ]
     )
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a file of these columns is written: vectors as they are, for neither a dictionary nor compression makes
+    them smaller, and both take longer than all the rest."""
+    import pyarrow as pa
+
+    vectors = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
+    if not vectors:
+        return {"compression": "zstd"}
+    return {
+        "compression": "none",
+        "use_dictionary": [name for name in schema.names if name not in vectors],
+        "write_statistics": [name for name in schema.names if name not in vectors],
+    }

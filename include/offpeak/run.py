@@ -16,8 +16,11 @@ from offpeak.distribution import distribution
 from offpeak.due import due_at
 from offpeak.errors import BudgetError, CheckBroken, GateRefused, LedgerConflict, OffpeakError, SpecError
 from offpeak.estimate import Estimate, estimate
+from offpeak.foresight import first_route
 from offpeak.harvest import harvest_earlier
+from offpeak.intents import partial_of
 from offpeak.ledger.records import NewRun, NewShard, Run, ShardKey
+from offpeak.monthly import keep_to_month
 from offpeak.plan import Plan, make_plan
 from offpeak.replay import Replay, plan_replay, to_ask
 from offpeak.shards import ShardFile, estimated_tokens
@@ -108,12 +111,15 @@ def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Ru
             plan = _planned(workload, site, run, interval)
             forecast = estimate(workload, site.ledger, plan)
         _keep_to_budget(workload, plan, forecast)
+        keep_to_month(workload, site, run, forecast)
     except OffpeakError as error:
         fail(site, run.run_id, str(error))
         raise
     shards = [_new_shard(workload, run, account, shard) for shard in plan.shards]
+    facts = _facts(plan, forecast) | {"earlier": earlier}
+    shards, said = first_route(workload, site, replace(run, facts=facts), shards)
     try:
-        facts = _facts(plan, forecast) | {"earlier": earlier}
+        facts |= said
         return site.ledger.start_running(run.run_id, shards, facts, now=site.now())
     except LedgerConflict:
         found = site.ledger.run(run.run_id)  # another planner was faster; its plan counts
@@ -150,10 +156,12 @@ def _take_up_last(site: Site, new: NewRun) -> None:
 
 def _keep_to_budget(workload: Workload, plan: Plan, forecast: Estimate) -> None:
     budget = None if workload.budget_usd is None else Decimal(workload.budget_usd)
-    if budget is None or forecast.batch_usd is None or forecast.batch_usd <= budget:
+    amount = forecast.realtime_usd if workload.route == "realtime" else forecast.batch_usd
+    if budget is None or amount is None or amount <= budget:
         return
+    route = "realtime" if workload.route == "realtime" else "batch"
     raise BudgetError(
-        f"Workload {workload.name}: {plan.asked:,} requests are estimated at ${forecast.batch_usd:.2f} on the batch "
+        f"Workload {workload.name}: {plan.asked:,} requests are estimated at ${amount:.2f} on the {route} "
         f"route (from {forecast.basis}), above its budget_usd={budget}. Nothing was sent or billed. "
         "Raise the budget, choose a cheaper model, or send fewer rows (--limit)."
     )
@@ -192,6 +200,11 @@ def _facts(plan: Plan, forecast: Estimate) -> dict[str, Any]:
             "batch_usd": _text(forecast.batch_usd),
             "realtime_usd": _text(forecast.realtime_usd),
             "basis": forecast.basis,
+            "runs": forecast.runs,
+            "batch_p50_usd": _text(forecast.batch_p50_usd),
+            "batch_p90_usd": _text(forecast.batch_p90_usd),
+            "realtime_p50_usd": _text(forecast.realtime_p50_usd),
+            "realtime_p90_usd": _text(forecast.realtime_p90_usd),
         },
     }
 
@@ -218,9 +231,9 @@ def check(workload: Workload, site: Site, run_id: str) -> Verdict | None:
         now=site.now(),
     )
     with site.ledger.stage(run_id, "check"):
-        assembled = assemble(workload, site, run)
+        assembled, in_part = assemble(workload, site, run), partial_of(run) is not None
         with site.store.reading(f"{run.facts['folder']}/{STAGED}") as staged:
-            verdict = judge(staged, suite_of(workload, assembled), key=workload.rows.key)
+            verdict = judge(staged, suite_of(workload, assembled, in_part=in_part), key=workload.rows.key)
             spread = distribution(workload, staged)
     facts = {
         "outcomes": dict(assembled.outcomes),
@@ -268,6 +281,7 @@ def publish(workload: Workload, site: Site, run_id: str) -> Published | None:
     """
     import pyarrow.parquet as pq
 
+    from offpeak.alerts.heartbeat import ping
     from offpeak.layout import layout_of
 
     run = site.ledger.run(run_id)
@@ -296,6 +310,7 @@ def publish(workload: Workload, site: Site, run_id: str) -> Published | None:
     site.ledger.move_run(
         run_id, RunState.PUBLISHED, since=(RunState.PUBLISHING,), now=site.now(), facts=facts, error=""
     )
+    ping(workload, site)
     return published
 
 

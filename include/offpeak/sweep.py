@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from offpeak.asked import as_asked
 from offpeak.errors import LedgerConflict, OffpeakError, ProviderError, SpecError
-from offpeak.harvest import keep
+from offpeak.harvest import keep, keep_replies
 from offpeak.patience import in_words
 from offpeak.run import account_of
-from offpeak.states import BatchStatus, RunState, ShardState
+from offpeak.states import BatchStatus, Route, RunState, ShardState
 from offpeak.strays import billed
 from offpeak.submit import NotYet, attach_found, record_of, recover
 from offpeak.swept import Act, Line, Swept
@@ -53,6 +53,7 @@ def sweep(
         sweeper.recover_submissions()
         sweeper.visit_accounts(also)
         sweeper.settle_in_flight()
+        sweeper.keep_replies()
         sweeper.delete_uploads()
     finally:
         sweeper.close()
@@ -99,7 +100,7 @@ class _Sweeper:
     # -- the steps
     def recover_submissions(self) -> None:
         """Shards left in the middle of a submission: their batch is looked for, nothing is sent."""
-        for run, shard, workload in self._of(ShardState.SUBMITTING):
+        for run, shard, workload in self._of(ShardState.SUBMITTING, Route.BATCH):
             with self._troubles(run, shard):
                 found = recover(workload, self._site, self._client(workload), shard)
                 if found is None:
@@ -136,6 +137,19 @@ class _Sweeper:
             if run.state.ended or self._idle(run):
                 with self._troubles(run, shard):
                     self._settle(run, shard, workload)
+
+    def keep_replies(self) -> None:
+        """Answers that runs which have ended got in realtime, and that no results hold yet."""
+        for state in (ShardState.SUBMITTING, ShardState.WRITTEN):
+            for run, shard, workload in self._of(state, Route.REALTIME):
+                if not run.state.ended:
+                    continue
+                with self._troubles(run, shard):
+                    if keep_replies(workload, self._site, shard):
+                        outcomes = _counts(self._site.ledger.shard(shard.key))
+                        self._say(
+                            Act.HARVESTED, f"{_name(shard)}: {outcomes} kept of the realtime route", run
+                        )
 
     def delete_uploads(self) -> None:
         """Uploaded shard files of ours that nothing needs. A file of another ledger's is not ours to judge."""
@@ -214,16 +228,17 @@ class _Sweeper:
             said = f"{_name(shard)}: batch {batch.id} failed before anything ran; nothing was billed"
             self._say(Act.FREED, said, run, batch.id)
             return
-        outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in shard.outcomes.items())
-        said = f"{_name(shard)}: {outcomes} kept of batch {batch.id}"
+        said = f"{_name(shard)}: {_counts(shard)} kept of batch {batch.id}"
         if not run.state.ended:
             said += f"; nobody carries on this {run.state} run: start it again to take it up, or cancel it"
         self._say(Act.HARVESTED, said, run, batch.id, person=not run.state.ended)
 
     # -- what there is
-    def _of(self, state: ShardState) -> Iterator[tuple[Run, Shard, Workload]]:
+    def _of(self, state: ShardState, route: Route | None = None) -> Iterator[tuple[Run, Shard, Workload]]:
         """The shards in a state, of runs since the beginning, whose files and workload are here."""
         for shard in self._site.ledger.shards_in((state,)):
+            if route not in (None, shard.route):
+                continue
             run = self._site.ledger.run(shard.key.run_id)
             if run.created_at >= self._since and run.store == self._site.store.root:
                 workload = self._workload(run)
@@ -297,6 +312,10 @@ _UNKNOWN = {
     Act.FOREIGN: "made by Offpeak, but with another ledger; it was left alone",
     Act.UNPROVEN: "it may be ours, which shows once it has ended; it was left alone",
 }
+
+
+def _counts(shard: Shard) -> str:
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in shard.outcomes.items())
 
 
 def _name(shard: Shard) -> str:

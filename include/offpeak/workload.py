@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import BaseModel
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from offpeak.alerts.channels import Channel, is_url
 from offpeak.alerts.channels import problems as channel_problems
 from offpeak.answer import Answer, Vector
-from offpeak.due import check_due
+from offpeak.due import check_due, check_route
 from offpeak.errors import SpecError
 from offpeak.prices import Price, price_of
 from offpeak.prompt import Prompt, Template
@@ -51,8 +51,16 @@ class Workload:
     """Great Expectations expectations, from `offpeak.gxe` or Great Expectations itself."""
     due: timedelta | str | None = None
     """Published within this time of the interval's end, or by a time such as "07:00 Europe/Berlin"."""
+    route: Literal["batch", "auto", "realtime"] = "batch"
+    """`auto` begins with batches, and answers in realtime what they would not have in time, within the budget."""
+    publish_partial_at: float | None = None
+    """The share of requests, above 0 to 1, with which the table may be published at the last moment before due."""
     budget_usd: Decimal | None = None
     """Nothing is sent when the estimate of a run is above this."""
+    monthly_budget_usd: Decimal | None = None
+    """Nothing is sent when the estimate and what the calendar month (UTC) has cost so far are above this."""
+    approve_above_usd: Decimal | None = None
+    """A run with an estimate above this waits for a person's yes before anything is sent; 0 for every run."""
     keep: Sequence[str] = ()
     """Columns of the row to publish beside the answer."""
     endpoint: str = ""
@@ -278,24 +286,36 @@ def _numbers(workload: Workload) -> list[str]:
 
 
 def _money(workload: Workload) -> list[str]:
-    if workload.budget_usd is None:
+    amounts = {name: getattr(workload, name) for name in _AMOUNTS}
+    given = {name: amount for name, amount in amounts.items() if amount is not None}
+    if mistakes := [told for name, amount in given.items() for told in _amount(name, amount)]:
+        return mistakes
+    name = next(iter(given), None)
+    if name is None:
         return []
-    try:
-        budget = Decimal(workload.budget_usd)
-    except (InvalidOperation, TypeError, ValueError):
-        return [f"budget_usd={workload.budget_usd!r} is not an amount; give Decimal('5')."]
-    if not budget.is_finite() or budget < 0:
-        return [f"budget_usd={budget}: give an amount of at least 0."]
     if workload.priced is None:
         return [
-            f"budget_usd is set, but the price of {workload.model} is not known, so it could not be kept. "
-            "Give price=Price(...) or leave the budget out."
+            f"{name} is set, but the price of {workload.model} is not known, so it could not be kept. "
+            f"Give price=Price(...) or leave {_AMOUNTS[name]} out."
         ]
-    if workload.priced.batch is None:
+    if workload.priced.batch is None and workload.route != "realtime":
         return [
-            f"budget_usd is set, but what a batch of {workload.model} costs is not known, so it could not be "
-            "kept. Give price=Price(realtime=..., batch=...) or leave the budget out."
+            f"{name} is set, but what a batch of {workload.model} costs is not known, so it could not be "
+            f"kept. Give price=Price(realtime=..., batch=...) or leave {_AMOUNTS[name]} out."
         ]
+    return []
+
+
+_AMOUNTS = {"budget_usd": "the budget", "monthly_budget_usd": "the budget", "approve_above_usd": "it"}
+
+
+def _amount(name: str, given: object) -> list[str]:
+    try:
+        amount = Decimal(given)  # type: ignore[arg-type]
+    except (InvalidOperation, TypeError, ValueError):
+        return [f"{name}={given!r} is not an amount; give Decimal('5')."]
+    if not amount.is_finite() or amount < 0:
+        return [f"{name}={amount}: give an amount of at least 0."]
     return []
 
 
@@ -307,7 +327,7 @@ def _policy(workload: Workload) -> list[str]:
 def _due(workload: Workload) -> list[str]:
     if workload.due is not None:
         check_due(workload.due)
-    return []
+    return check_route(workload.route, workload.due, workload.publish_partial_at)
 
 
 def _alerts(workload: Workload) -> list[str]:

@@ -95,6 +95,15 @@ def test_a_run_without_a_logical_date_has_a_deadline_from_its_conf_or_its_trigge
     assert miss.at(asked, now=NOW) == NOW + timedelta(hours=1) + DUE_IN
 
 
+def test_a_moment_of_pendulum_is_as_good_as_one_of_the_standard_library() -> None:
+    """Airflow's API makes dag runs with the one, its timetables with the other."""
+    pendulum = pytest.importorskip("pendulum")
+    for due, at in ((DUE_IN, NOW + DUE_IN), ("07:00 Europe/Berlin", due_at("07:00 Europe/Berlin", NOW))):
+        _, miss = references(due)
+        run = dag_run(data_interval_start=None, data_interval_end=None, run_after=pendulum.instance(NOW))
+        assert miss.at(run, now=NOW) == at
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -118,5 +118,7 @@ def _run(one: Contender, inputs: Inputs, *, check: bool) -> Measure:
     if done.returncode:
         raise RuntimeError(f"{one.name} failed:\n{done.stderr[-3000:]}")
     shutil.rmtree(out)
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, Any] = json.loads(
+        next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{"))
+    )
     return Measure(**told)

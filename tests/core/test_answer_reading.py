@@ -234,3 +234,43 @@ def test_a_set_is_written_in_one_order_whatever_its_members_are() -> None:
 
 def test_a_text_answer_is_taken_as_it_is() -> None:
     assert Answer.of(str).read("a\u2028b\x00 <b>") == ({"answer": "a\u2028b\x00 <b>"}, "")
+
+
+class Small(BaseModel):
+    kind: Literal["a", "b"]
+    whole: int
+    tags: list[str]
+    lists: list[list[int]] = Field(default_factory=list)
+
+
+HOSTILE = st.sampled_from(
+    [
+        "",
+        "null",
+        "[]",
+        "{",
+        '{"kind": "a", "whole": 1, "tags": []}',
+        '{"kind": "b", "whole": 3, "tags": ["x", "\\u2028", "\\u0000"], "lists": [[1], [], [2, 3]]}',
+        '{"kind": "c", "whole": 1, "tags": []}',
+        '{"kind": "a", "whole": 9223372036854775808, "tags": []}',
+        '{"kind": "a", "whole": 1e2, "tags": ["\\ud800"]}',
+        '{"kind": "a", "whole": 1, "tags": [null]}',
+        "\ud800",
+    ]
+)
+
+
+@pytest.mark.parametrize("model", [Small, Everything, str])
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_many_answers_are_read_as_each_by_itself(model: Any, data: st.DataObject) -> None:
+    written = VALID.map(lambda value: value.model_dump_json()) if model is Everything else HOSTILE
+    texts = data.draw(st.lists(HOSTILE | written, max_size=6))
+    answer = Answer.of(model)
+    found = answer.read_all(texts)
+    each = [answer.read(text) for text in texts]
+    good = [value for value, _ in each if value is not None]
+    assert dict(found.problems) == {row: why for row, (value, why) in enumerate(each) if value is None}
+    for column, field in zip(found.columns, answer.schema(), strict=True):
+        assert column.type == field.type
+        assert column.to_pylist() == pa.array([value[field.name] for value in good], field.type).to_pylist()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,47 @@ def test_each_request_has_exactly_one_outcome_whatever_comes_back(
             assert result == judge(made, result.fingerprint, reply)
     asked_again = [result for result in results if result.outcome is Outcome.MISSING]
     assert all(result.transient for result in asked_again)
+
+
+class Slow:
+    """A provider that takes no line for a plain answer: each is read the obvious way."""
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def plain(self, lines: Sequence[bytes]) -> list[None]:
+        return [None] * len(lines)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+
+@settings(max_examples=80, deadline=None)
+@given(lines=LINES, sent=st.lists(st.sampled_from(PRINTS), unique=True))
+def test_results_read_fast_are_written_as_those_read_one_by_one(
+    lines: list[bytes], sent: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("both")
+    fast, slow = workload(), workload()
+    slow.__dict__["provider"] = Slow(slow.provider)
+    written, tallies = [], []
+    for number, of in enumerate((fast, slow)):
+        tally = Tally()
+        path = folder / f"{number}.parquet"
+        with ResultWriter(of, path, tally, ORIGIN) as writer:
+            for found in reconcile(of, lines, sent, TAG, batch(), tally):
+                if isinstance(found, Answered):
+                    writer.add_many(found)
+                else:
+                    writer.add(found)
+        written.append(sorted(read(path), key=lambda row: str(row["_fingerprint"])))
+        tallies.append(tally)
+    assert written[0] == written[1]
+    reasons = {row["_reason"] for row in written[0]} | {""}
+    assert {tally.sample_reason for tally in tallies} <= reasons, (
+        "which of them is the first depends on the way"
+    )
+    assert replace(tallies[0], sample_reason="") == replace(tallies[1], sample_reason="")
 
 
 def reply(outcome: Outcome = Outcome.ANSWERED, **more: Any) -> Reply:

@@ -52,11 +52,11 @@ def test_every_command_has_help(name: str) -> None:
 
 def test_every_make_target_that_the_docs_name_exists() -> None:
     targets = set(
-        re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
     code = [line for block in blocks("bash") for line in block.text.splitlines()]
     code += [piece for page in PAGES for piece in inline(page)]
-    named = {match[1] for line in code if (match := re.match(r"make ([a-z]+)", line))}
+    named = {match[1] for line in code if (match := re.match(r"make ([a-z-]+)", line))}
     assert {"demo", "test", "up", "install"} <= named <= targets
 
 

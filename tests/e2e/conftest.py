@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -20,6 +21,7 @@ from offpeak.site import Site
 from offpeak.states import ShardState
 
 ROWS = 120
+DAGS = ("ticket_triage", "survivor", "refused", "own", "costly", "approved_unseen")
 KEY = f"sk-e2e-{secrets.token_hex(16)}"
 IN_FLIGHT_SECONDS = 120.0
 END_SECONDS = 180.0
@@ -63,6 +65,29 @@ class Stage:
         what = f"deferring the shards of {dag_id}"
         return self.airflow.wait(what, deferred, timeout_seconds=IN_FLIGHT_SECONDS)
 
+    def await_question(self, dag_id: str, dag_run_id: str) -> str:
+        """Until the dag run waits for a person, and the scheduler knows: Airflow asks again when somebody answers
+        sooner. What the person is asked."""
+        known = f"TaskInstance Finished: dag_id={dag_id}, task_id=approve, run_id={dag_run_id}"
+        scheduler = self.airflow.home / "out" / "scheduler.log"
+
+        def asked() -> str | None:
+            tasks = self.airflow.task_instances(dag_id, dag_run_id)
+            assert all(task["state"] != "failed" for task in tasks), self.blame(dag_id, dag_run_id)
+            waits = any(task["state"] == "awaiting_input" for task in tasks)
+            if not waits or known not in scheduler.read_text(errors="replace"):
+                return None
+            told = self.airflow.api.call("GET", _question(dag_id, dag_run_id))
+            return f"{told['subject']}\n{told['body']}"
+
+        what = f"the question of {dag_id}"
+        return self.airflow.wait(what, asked, timeout_seconds=IN_FLIGHT_SECONDS)
+
+    def answer(self, dag_id: str, dag_run_id: str, chosen: str) -> None:
+        """What a person answers on the page of required actions."""
+        said = {"chosen_options": [chosen], "params_input": {}}
+        self.airflow.api.call("PATCH", _question(dag_id, dag_run_id), said)
+
     def await_end(self, dag_id: str, dag_run_id: str) -> str:
         return self.airflow.wait_for_run(dag_id, dag_run_id, timeout_seconds=END_SECONDS)
 
@@ -82,6 +107,10 @@ class Stage:
         return sum(create.custom_ids[0].split("-")[0] in tags for create in self.control.creates())
 
 
+def _question(dag_id: str, dag_run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(dag_run_id)}/taskInstances/approve/-1/hitlDetails"
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     home = tmp_path_factory.mktemp("stage")
@@ -93,7 +122,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         env = towards(emulator.url, environ(), key=KEY) | {"OFFPEAK_STORE": str(store)}
         with LocalAirflow(home / "airflow", dags, env=env, settings=_SETTINGS) as airflow:
             site = Site.open(store=str(store), ledger=f"sqlite:///{store}/ledger.sqlite")
-            for dag_id in ("ticket_triage", "survivor", "refused", "own"):
+            for dag_id in DAGS:
                 airflow.wait_for_dag(dag_id)
             yield Stage(airflow=airflow, control=emulator.control, site=site, home=home)
 

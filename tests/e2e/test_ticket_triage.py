@@ -18,6 +18,7 @@ from tests.e2e.conftest import BATCH_LIFE_SECONDS, KEY, ROWS, Stage
 pytestmark = pytest.mark.xdist_group("airflow")
 
 TRIAGE, REFUSED, OWN, SURVIVOR = "ticket_triage", "refused", "own", "survivor"
+COSTLY, UNSEEN = "costly", "approved_unseen"
 SHARD_ROWS = 40
 REQUESTS = len({ticket.text for ticket in tickets(ROWS)})
 SURVIVOR_SHARDS = -(-REQUESTS // SHARD_ROWS)
@@ -125,6 +126,69 @@ def test_killing_the_triggerer_in_the_middle_changes_nothing(stage: Stage, secon
     assert stage.creates_of(run) == SURVIVOR_SHARDS
     tasks = stage.airflow.task_instances(SURVIVOR, dag_run)
     assert {task["try_number"] for task in tasks if task["task_id"] == "shard"} == {1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Three dag runs with a limit for approval: one approved, one rejected, and one below its limit."""
+
+    question: str
+    batches_while_waiting: int
+    dag_runs: dict[str, str]
+    states: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def asked(stage: Stage, first: Told) -> Asked:
+    runs = {"no": stage.trigger(COSTLY)}
+    stage.await_question(COSTLY, runs["no"])
+    stage.answer(COSTLY, runs["no"], "Reject")
+    states = {"no": stage.await_end(COSTLY, runs["no"])}
+    runs |= {"yes": stage.trigger(COSTLY), "unseen": stage.trigger(UNSEEN)}
+    question = stage.await_question(COSTLY, runs["yes"])
+    waiting = stage.creates_of(stage.run(COSTLY, runs["yes"]))
+    stage.answer(COSTLY, runs["yes"], "Approve")
+    for name, dag_id in (("yes", COSTLY), ("unseen", UNSEEN)):
+        stage.await_deferred(dag_id, runs[name])
+    stage.control.advance(BATCH_LIFE_SECONDS)
+    states |= {
+        name: stage.await_end(dag_id, runs[name]) for name, dag_id in (("yes", COSTLY), ("unseen", UNSEEN))
+    }
+    return Asked(question=question, batches_while_waiting=waiting, dag_runs=runs, states=states)
+
+
+def test_a_run_above_its_limit_waits_for_a_person_and_goes_on_after_a_yes(stage: Stage, asked: Asked) -> None:
+    dag_run = asked.dag_runs["yes"]
+    run = stage.run(COSTLY, dag_run)
+    assert asked.question.startswith(f"Send {REQUESTS} requests of {run.run_id} for about $")
+    assert "above approve_above_usd=0" in asked.question
+    assert "Marmalade" not in asked.question
+    assert asked.batches_while_waiting == 0
+    assert asked.states["yes"] == "success", stage.blame(COSTLY, dag_run)
+    assert run.state is RunState.PUBLISHED
+    assert (run.facts["approval"]["answer"], run.facts["approval"]["by"]) == ("yes", "admin")
+    assert stage.creates_of(run) == 1
+
+
+def test_a_no_ends_the_run_as_cancelled_with_nothing_sent_and_a_report_that_says_so(
+    stage: Stage, asked: Asked
+) -> None:
+    dag_run = asked.dag_runs["no"]
+    assert asked.states["no"] == "failed"
+    tasks = stage.states(COSTLY, dag_run)
+    assert (tasks["approve"], tasks["publish"]) == ({"failed"}, {"upstream_failed"})
+    assert tasks["report"] == {"success"}
+    run = stage.run(COSTLY, dag_run)
+    assert run.state is RunState.CANCELLED
+    assert run.error.startswith(f"Not approved: admin said no to sending {REQUESTS} requests")
+    assert stage.creates_of(run) == 0
+    assert f"admin said no to sending {REQUESTS} requests" in Path(run.facts["report"]["html"]).read_text()
+
+
+def test_a_run_below_its_limit_waits_for_nobody(stage: Stage, asked: Asked) -> None:
+    assert asked.states["unseen"] == "success", stage.blame(UNSEEN, asked.dag_runs["unseen"])
+    assert stage.states(UNSEEN, asked.dag_runs["unseen"])["approve"] == {"success"}
+    assert "approval" not in stage.run(UNSEEN, asked.dag_runs["unseen"]).facts
 
 
 def test_airflow_stores_no_prompt_beside_the_dag_files_source_and_no_row(stage: Stage, second: Told) -> None:

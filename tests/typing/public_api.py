@@ -56,6 +56,8 @@ digest = Workload(
     model="anthropic:claude-haiku-4-5",
     into=postgres_table("warehouse", "public.digest"),
     due="07:00 Europe/Berlin",
+    route="auto",
+    publish_partial_at=0.98,
     connection="anthropic_default",
 )
 

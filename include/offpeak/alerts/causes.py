@@ -21,8 +21,10 @@ OUTAGE_SHARDS = 5
 """So many shards of an account that wait for the same reason are an outage, whatever runs they are of."""
 OUTAGE_RUNS = 3
 """So many runs of at least two workloads with the same trouble are an outage."""
-OVER_ESTIMATE = "above its budget_usd="
-"""What the error of a run says that was stopped because its estimate is above the budget."""
+OVER_ESTIMATE = ("above its budget_usd=", "above its monthly_budget_usd=")
+"""What the error of a run says that was stopped because its estimate is above a budget."""
+BROKE_OFF = "It broke off before there was a run; the log of its first task says why."
+"""For a caller that does not know more. It takes nothing from an alert that does."""
 TEXT = 600
 """So many characters of an error are kept in an alert."""
 _LATENESS = (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24))
@@ -32,16 +34,21 @@ _ROOM = "waits for room"  # a full queue of our own making is no outage
 
 def causes(look: Look) -> list[NewAlert]:
     """What is wrong, at most one of each cause. A look without a run can only be at risk or late."""
-    found = [_lateness(look), *_ended(look), _spending(look), _drifted(look), _outage(look)]
+    spending = _approval(look) or _spending(look)
+    found = [_lateness(look), *_ended(look), spending, _drifted(look), _outage(look)]
     return [alert for alert in found if alert is not None]
 
 
-def unknown(look: Look, cause: AlertCause) -> bool:
-    """Whether the look cannot tell if the cause is gone: its open alert then stays as it is."""
+def unknown(look: Look, cause: AlertCause, *, kind: str = "") -> bool:
+    """Whether the look cannot tell if the cause is gone: its open alert then stays as it is. `kind` is the
+    open alert's own word for which of a cause's two sorts it is."""
     run = look.run
+    if kind == "approval":
+        return run is None  # answered or cancelled: nobody waits any more
     if cause is AlertCause.AT_RISK:
         going = run is None or not run.state.ended
-        return going and not _passed(look) and look.outlook is None
+        foreseen = look.outlook is not None and look.outlook.p90 is not None
+        return going and not _passed(look) and not foreseen
     if cause in (AlertCause.FAILED, AlertCause.REFUSED, AlertCause.BUDGET):
         # what broke off is mended when the interval is published, not when it is tried again
         return run is None or run.state not in (RunState.PUBLISHED, RunState.CANCELLED)
@@ -66,7 +73,7 @@ def _late(look: Look, due_at: datetime) -> NewAlert:
 
 def _at_risk(look: Look, due_at: datetime) -> NewAlert | None:
     outlook = look.outlook
-    if outlook is not None and outlook.p90 is not None:
+    if outlook is not None and outlook.p90 is not None and not _waits_for_yes(look):
         if outlook.p90 <= due_at:
             return None
         essence = "forecast" if outlook.affordable else "forecast, and the budget forbids to escalate"
@@ -74,22 +81,43 @@ def _at_risk(look: Look, due_at: datetime) -> NewAlert | None:
     if not look.warned:
         return None
     essence = "not started" if look.run is None else "no forecast"
+    if _waits_for_yes(look):
+        essence = "not approved"
     return _about_interval(look, AlertCause.AT_RISK, essence, 0)
 
 
 def _ended(look: Look) -> list[NewAlert | None]:
     run = look.run
+    if run is None and look.broke_off:
+        facts: dict[str, Any] = {"error": look.broke_off[:TEXT], "overdue": _passed(look)}
+        return [_about_interval(look, AlertCause.FAILED, "before it began", 0, facts)]
     if run is None or run.state not in (RunState.FAILED, RunState.REFUSED):
         return []
-    over = OVER_ESTIMATE in run.error
+    over = any(words in run.error for words in OVER_ESTIMATE)
     if run.state is RunState.FAILED and not over and _is_in_outage(look, run):
         return []
     cause = AlertCause.REFUSED if run.state is RunState.REFUSED else AlertCause.FAILED
     essence = f"edition {run.edition}: {signature(run.error, run.run_id, run.workload)}"
-    facts: dict[str, Any] = {"error": run.error[:TEXT], "overdue": _passed(look)}
+    facts = {"error": run.error[:TEXT], "overdue": _passed(look)}
     if over:
         cause, facts = AlertCause.BUDGET, {**facts, "kind": "estimate", "budget_usd": _text(look.budget_usd)}
     return [_about_interval(look, cause, essence, int(_passed(look) and _is_awaited(look, run)), facts)]
+
+
+def _waits_for_yes(look: Look) -> bool:
+    run = look.run
+    if run is None or run.state.ended:
+        return False
+    asked = run.facts.get("approval")
+    return isinstance(asked, Mapping) and "answer" not in asked
+
+
+def _approval(look: Look) -> NewAlert | None:
+    if not _waits_for_yes(look) or look.run is None:
+        return None
+    asked = look.run.facts["approval"]
+    told = {name: asked.get(name) for name in ("usd", "above_usd", "where", "asked_at")}
+    return _about_interval(look, AlertCause.BUDGET, "approval", 0, {"kind": "approval", **told})
 
 
 def _spending(look: Look) -> NewAlert | None:
@@ -216,6 +244,9 @@ def _shared(look: Look) -> dict[str, Any]:
             "affordable": outlook.affordable,
             "why": outlook.why[:TEXT],
         }
+    if _waits_for_yes(look) and look.run is not None:
+        asked = look.run.facts["approval"]
+        foreseen |= {"waits_for_yes": True, "usd": asked.get("usd"), "where": asked.get("where")}
     return {
         "state": str(look.run.state) if look.run else "not started",
         "due_at": _moment(look.due_at),

@@ -42,6 +42,25 @@ class Outlook:
     why: str = ""
     """The reason of the decision that was made, for people."""
 
+    @classmethod
+    def of_run(cls, run: Run, *, now: datetime) -> Outlook | None:
+        """What the run's facts say is foreseen, as noted with the last decision; None without any. A finish
+        that should have been by now says nothing of when it will be."""
+        said = run.facts.get("outlook")
+        if not isinstance(said, Mapping):
+            return None
+        p90 = _moment(said.get("p90"))
+        held = p90 is not None and p90 > now
+        return cls(
+            p50=_moment(said.get("p50")) if held else None,
+            p90=p90 if held else None,
+            basis=str(said.get("basis") or ""),
+            escalate_usd=_amount(said.get("escalate_usd")),
+            escalated_by=_moment(said.get("escalated_by")),
+            affordable=said.get("affordable") is not False,
+            why=str(said.get("why") or ""),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
@@ -56,6 +75,8 @@ class Look:
     warned: bool = False
     """The time of the warning has come, whatever is known of the finish."""
     outlook: Outlook | None = None
+    broke_off: str = ""
+    """Why the run failed before there was one."""
     rows: int | None = None
     answered: int = 0
     spent_usd: Decimal | None = None
@@ -96,7 +117,9 @@ def look_at(
     outlook: Outlook | None = None,
     warned: bool = False,
 ) -> Look:
-    """Read what there is. Without a run (it never started) workload and interval must be given: SpecError."""
+    """Read what there is. Without a run (it never started) workload and interval must be given: SpecError.
+
+    Without an outlook that of the run's facts is taken."""
     now = site.now()
     if run is None:
         return _unstarted(workload, interval, now, warned)
@@ -110,7 +133,7 @@ def look_at(
         run=run,
         due_at=run.due_at,
         warned=warned,
-        outlook=outlook,
+        outlook=outlook or Outlook.of_run(run, now=now),
         rows=_whole(run.facts.get("rows")),
         answered=_answered(run, shards),
         spent_usd=sum((usd for usd in spent if usd is not None), Decimal(0)) if spent else None,
@@ -194,6 +217,14 @@ def _absorbed(site: Site, account: str, now: datetime) -> frozenset[str]:
     return frozenset(
         str(run) for alert in about if alert.cause is AlertCause.OUTAGE for run in alert.facts.get("runs", ())
     )
+
+
+def _moment(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _amount(said: Any) -> Decimal | None:
+    return None if said is None else Decimal(str(said))
 
 
 def _whole(value: Any) -> int | None:

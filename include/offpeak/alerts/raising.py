@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from offpeak.alerts.causes import causes, unknown
+from offpeak.alerts.causes import BROKE_OFF, causes, unknown
 from offpeak.alerts.channels import Channel
 from offpeak.alerts.links import links_of
 from offpeak.alerts.look import Look, Outlook, account_subject, look_at
+from offpeak.alerts.message import foreign
 from offpeak.alerts.send import Deliver, deliver
 from offpeak.alerts.watch import Watched
 from offpeak.alerts.wording import message_of
@@ -40,11 +41,14 @@ class Seen:
     """What the caller knows beside the ledger."""
 
     outlook: Outlook | None = None
-    """The forecast; without one, whether a run is at risk is not known, and an open alert of it stays."""
+    """The forecast; without one that of the run's facts is taken. With neither, whether a run is at risk is not
+    known, and an open alert of it stays."""
     warned: bool = False
     """The time of the warning has come: a run without a forecast is then at risk."""
     interval: Interval | None = None
     """For a run that never started."""
+    broke_off: str = ""
+    """Why it failed before there was a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,7 @@ def _looks(site: Site, workload: Watched | None, run_id: str | None, seen: Seen)
     elif workload is not None and seen.interval is not None:
         run = next(iter(site.ledger.alerts.editions(workload.name, seen.interval.key)), None)
     first = look_at(site, workload, run, interval=seen.interval, outlook=seen.outlook, warned=seen.warned)
+    first = replace(first, broke_off=seen.broke_off)
     return [first, *_others(site, workload, first)]
 
 
@@ -132,7 +137,7 @@ def _write_down(site: Site, looks: Sequence[Look]) -> tuple[tuple[Alert, ...], t
         known = {alert.key: alert for alert in site.ledger.alerts.about(_subjects(look))}
         found = {alert.key: alert for alert in causes(look)}
         for key, alert in known.items():
-            if key not in found and not unknown(look, alert.cause):
+            if key not in found and not unknown(look, alert.cause, kind=str(alert.facts.get("kind", ""))):
                 facts = {"resolution": _resolution(look, alert)}
                 closed = site.ledger.alerts.resolve(alert.sequence, facts, now=look.now)
                 resolved += [closed] if closed else []
@@ -147,6 +152,8 @@ def _merged(new: NewAlert, known: Alert | None) -> NewAlert | None:
     if known is None:
         return new
     if new.cause is AlertCause.AT_RISK and known.facts.get("p90") and not new.facts.get("p90"):
+        return None
+    if new.cause is AlertCause.FAILED and new.facts.get("error") == BROKE_OFF:
         return None
     if new.cause is AlertCause.OUTAGE:
         names = {
@@ -164,6 +171,8 @@ def _subjects(look: Look) -> list[str]:
 def _resolution(look: Look, alert: Alert) -> str:
     """Why the cause is gone, in a sentence."""
     run = look.run
+    if alert.facts.get("kind") == "approval" and run is not None and (said := _answered(run)):
+        return said
     if alert.cause is AlertCause.OUTAGE:
         runs = ", ".join(alert.facts.get("runs", ()))
         return f"The provider takes the account's requests again. Runs that it touched: {runs}."
@@ -173,8 +182,18 @@ def _resolution(look: Look, alert: Alert) -> str:
         passed = look.due_at is not None and look.now > look.due_at
         if alert.cause is AlertCause.AT_RISK and passed:
             return "Its due time has passed: it is late now, and another alert says so."
-        return "It is expected in time again." if look.due_at else "It has no due time any more."
+        p90 = look.outlook.p90 if look.outlook else None
+        by = f": nine times in ten by {p90:%H:%M} UTC" if p90 is not None else ""
+        return f"It is expected in time again{by}." if look.due_at else "It has no due time any more."
     return _ending(run)
+
+
+def _answered(run: Run) -> str:
+    """What became of the question whether the run may go on; empty when it was not answered."""
+    approval = run.facts.get("approval", {})
+    if approval.get("answer") == "yes":
+        return f"{run.run_id} was approved by {foreign(approval.get('by', ''), 60)} and goes on."
+    return foreign(run.error) if approval.get("answer") == "no" else ""
 
 
 def _ending(run: Run) -> str:

@@ -74,6 +74,8 @@ def _at_risk(facts: Mapping[str, Any]) -> str:
         return f"It may not be published by {due}: one time in ten it takes until {_moment(p90)} or longer."
     if facts.get("state") == "not started":
         return f"It has not started, and is due at {due}."
+    if facts.get("waits_for_yes"):
+        return f"It waits for a person's yes, sends nothing before, and is due at {due}."
     return f"It is not published yet and due at {due}; when it will finish cannot be foreseen."
 
 
@@ -95,6 +97,12 @@ def _refused(facts: Mapping[str, Any]) -> str:
 
 
 def _budget(facts: Mapping[str, Any]) -> str:
+    if facts.get("kind") == "approval":
+        usd, above = _usd(facts.get("usd")), _usd(facts.get("above_usd"))
+        return (
+            f"The run waits for a person's yes: its estimate is {usd}, and above {above} somebody must "
+            "approve it. Nothing is sent or billed so far."
+        )
     if facts.get("kind") == "estimate":
         return f"The run was stopped before anything was sent. {foreign(facts.get('error', ''))}"
     spent, budget = _usd(facts.get("spent_usd")), _usd(facts.get("budget_usd"))
@@ -169,6 +177,8 @@ def options_of(alert: Alert) -> tuple[Option, ...]:
     look = Option(
         name="Look", command=f"offpeak report {run}", what="rows, checks, money and time of the run"
     )
+    if facts.get("kind") == "approval" or facts.get("waits_for_yes"):
+        return (_approve(facts), _cancel(run, facts))
     if alert.cause in (AlertCause.AT_RISK, AlertCause.LATE):
         return (*_ahead(alert.cause, run, facts), _cancel(run, facts))
     if alert.cause is AlertCause.BUDGET and facts.get("kind") == "spend":
@@ -205,6 +215,14 @@ def _escalate(run: str, facts: Mapping[str, Any]) -> Option:
     forbidden = "; the budget forbids it: raise budget_usd first" if facts.get("affordable") is False else ""
     what = f"the slowest batches are cancelled and the rest is asked in realtime; {price}{done}{forbidden}"
     return Option(name="Escalate", command=f"offpeak escalate {run}", what=what)
+
+
+def _approve(facts: Mapping[str, Any]) -> Option:
+    where = "on the run's page in Airflow, under Required Actions"
+    if facts.get("where") == "terminal":
+        where = "with the command that started it and --yes"
+    price = f"; costs about {_usd(facts['usd'])}" if facts.get("usd") is not None else ""
+    return Option(name="Approve or reject", command="", what=f"{where}{price}")
 
 
 def _partial(run: str, facts: Mapping[str, Any]) -> Option:

@@ -30,6 +30,7 @@ def command(
     """
     from offpeak.asked import as_asked
     from offpeak.cancel import cancel
+    from offpeak.cli.alerting import tell
     from offpeak.cli.screen import usd
 
     site = open_site(store, ledger)
@@ -41,6 +42,7 @@ def command(
         patience=timedelta(minutes=wait_minutes),
         watch=lambda happened: click.echo(happened, err=True),
     )
+    tell(site, workload, run_id)
     click.echo(
         f"Run {run_id} is cancelled: {done.harvested} batches harvested, {usd(done.spent_usd)} billed."
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from offpeak.cli.approve import yes_option
 from offpeak.cli.options import open_site, site_options, workload_of_run
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def export(run_id: str, file: Path, store: str | None, ledger: str | None, **opt
     help="Another user template. It may use {{ row.sent }} (the text as it was sent), the key and kept columns.",
 )
 @click.option("--system", metavar="FILE_OR_TEXT", help="Another system text.")
+@yes_option
 @click.option("--rows", hidden=True, expose_value=False, help="Not read: the rows are those of the run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 @site_options

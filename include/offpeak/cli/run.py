@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from offpeak.cli.alerting import Alerting
+from offpeak.cli.approve import settle_on_terminal, yes_option
 from offpeak.cli.options import interval_of, load_workload, open_site, workload_options
 from offpeak.errors import OffpeakError, SpecError
 
@@ -26,6 +28,7 @@ REFUSED_EXIT = 3
 )
 @click.option("--end", metavar="TIME", help="End of the data interval [default: now].")
 @click.option("--again", is_flag=True, help="Ask every row, even those that were answered before.")
+@yes_option
 @click.option("--new", is_flag=True, help="Begin a new run even if an unfinished one could be taken up.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line on stdout.")
 def command(
@@ -88,6 +91,20 @@ def run_to_end(
         run_id = run.run_id
         site.ledger.note_run(run_id, origin, now=site.now())
         _show_plan(run)
+        settle_on_terminal(workload, site, run)
+    except KeyboardInterrupt:
+        _say_still_running(site, run_id)
+        raise
+    except OffpeakError as error:
+        if run_id is not None:
+            Alerting(site, workload, run_id).end()
+        return _failed(site, run_id, error, as_json=as_json)
+    return finish(workload, site, run_id, as_json=as_json)
+
+
+def finish(workload: Workload, site: Site, run_id: str, *, as_json: bool) -> int:
+    """Carry a planned run to its end with progress on the screen and its alerts told; the exit code."""
+    try:
         run = _carry_on(workload, site, run_id)
     except KeyboardInterrupt:
         _say_still_running(site, run_id)
@@ -152,11 +169,17 @@ def _carry_on(workload: Workload, site: Site, run_id: str) -> Run:
     from offpeak.cli.screen import ProgressLine
     from offpeak.drive import drive
 
-    line = ProgressLine(site, run_id)
+    line, alerting = ProgressLine(site, run_id), Alerting(site, workload, run_id)
+
+    def watch(happened: str) -> None:
+        line(happened)
+        alerting(happened)
+
     try:
-        return drive(workload, site, run_id, line)
+        return drive(workload, site, run_id, watch)
     finally:
         line.end()
+        alerting.end()
 
 
 def _close(workload: Workload, site: Site, run: Run, *, as_json: bool) -> None:

@@ -138,11 +138,9 @@ def _partial(facts: Facts, finish: Finish | None) -> Decision | None:
     batches = [one for one in facts.shards if one.in_batch and one.done > 0]
     wanted = facts.partial_at * facts.requests_total
     last = facts.due_at - facts.publish_takes - facts.margin / 2
-    if facts.answered >= wanted:
-        batches = []
-    elif facts.answered + sum(one.done for one in batches) >= wanted:
+    if any(one.in_batch for one in facts.shards):  # what is open is cancelled and harvested in any case
         last -= facts.drain
-    else:
+    if facts.answered + sum(one.done for one in batches) < wanted:
         return None
     if facts.now < last:
         return None

@@ -10,7 +10,7 @@ from offpeak.ledger.holder import is_gone
 from offpeak.ledger.records import BatchRecord, Shard, ShardKey
 from offpeak.ledger.room import Room, room_for
 from offpeak.ledger.schema import in_utc
-from offpeak.states import ShardState
+from offpeak.states import Route, ShardState
 
 if TYPE_CHECKING:
     from offpeak.ledger.database import Change
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
 
 def claim(
-    change: Change, key: ShardKey, holder: str, *, lease: timedelta, quota: Quota | None = None
+    change: Change,
+    key: ShardKey,
+    holder: str,
+    *,
+    lease: timedelta,
+    quota: Quota | None = None,
+    route: Route = Route.BATCH,
 ) -> Shard | None:
-    """Begin a submission, or take one over whose holder let it go; None when it is not to be had now.
+    """Begin a submission, or take one over whose holder let it go; None when it is not to be had now, or is
+    of another route.
 
     A submission begins only within `quota`; one that is taken over has its room already."""
     shard = shards.locked(change, key)
+    if shard.route is not route:  # asked in realtime by somebody who died: no batch may be made of it
+        return None
     if shard.not_before is not None and shard.not_before > change.now:
         return None
     until = change.now + lease

@@ -133,6 +133,13 @@ class Ledger:
         with self._database.changing(now) as change:
             runs.note(change, runs.locked(change, run_id), facts)
 
+    def extend(self, run_id: str, due_at: datetime, *, now: datetime) -> Run:
+        """Move the due time of an unfinished run. LedgerConflict when it has ended."""
+        from offpeak.ledger import runs
+
+        with self._database.changing(now) as change:
+            return runs.extend(change, runs.locked(change, run_id), due_at)
+
     # -- shards and batches
     def start_running(
         self, run_id: str, shards: Sequence[NewShard], facts: Mapping[str, Any], *, now: datetime
@@ -167,7 +174,7 @@ class Ledger:
     ) -> Shard | None:
         """Take the right to submit: written → submitting (attempt + 1, intent_at = now), or take over a
         submitting shard whose lease has ended or is this holder's own (attempt and intent_at stay). None when
-        another holds it, when it is past submitting, or when `not_before` is later than now.
+        another holds it, when it is past submitting or of the realtime route, or when `not_before` is later than now.
 
         With a `quota`, None also when there is no room for the shard beside what its account has submitting
         or in flight, and what waits and is due earlier; two claims never get the same room. The shard then

@@ -7,12 +7,13 @@ answered lies in the store, so whoever takes it over loses nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from offpeak.ledger import leases, money, shards
+from offpeak.ledger import leases, money, runs, shards
 from offpeak.ledger.records import NewShard, Shard, ShardKey, Spend
 from offpeak.ledger.schema import SHARDS
 from offpeak.states import Route, ShardState
@@ -27,18 +28,37 @@ class RealtimeShards:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, key: ShardKey, holder: str, lease: timedelta, *, now: datetime) -> Shard | None:
+    def claim(
+        self, key: ShardKey, holder: str, lease: timedelta, *, now: datetime, to_end: bool = False
+    ) -> Shard | None:
         """Take the right to ask a shard in realtime: one that is written, which then is of that route, or one
         that was left while it was asked so. None when another holds it, when a batch of it may exist, when it
-        is past that, or when `not_before` is later than now."""
+        is past that, or when `not_before` is later than now, unless it is only to be collected (`to_end`)."""
         with self._database.changing(now) as change:
             shard = shards.locked(change, key)
+            if to_end and shard.state is ShardState.WRITTEN and shard.not_before is not None:
+                shard = shards.move(change, shard, not_before=None)
             if shard.route is not Route.REALTIME:
                 if shard.state is not ShardState.WRITTEN:
                     return None
                 # what the batch queue asked it to wait for does not concern this route
                 shards.move(change, shard, route=Route.REALTIME, not_before=None, ahead=None, upload_id=None)
-            return leases.claim(change, key, holder, lease=lease)
+            return leases.claim(change, key, holder, lease=lease, route=Route.REALTIME)
+
+    def escalate(
+        self, run_id: str, decided: Mapping[int, Mapping[str, Any]], *, now: datetime
+    ) -> frozenset[int]:
+        """Decide, once each, that what is left of these shards (by number) goes to the realtime route; the ones
+        for which that is new. Kept with its reason in the run's fact `escalated`. None of a run that has ended."""
+        with self._database.changing(now) as change:
+            run = runs.locked(change, run_id)
+            known = dict(run.facts.get("escalated", {}))
+            new = {number for number in decided if str(number) not in known and not run.state.ended}
+            if new:
+                known |= {str(number): dict(decided[number]) for number in sorted(new)}
+                runs.note(change, run, {"escalated": known})
+                change.event(run_id, f"escalated: shards {', '.join(map(str, sorted(new)))}")
+            return frozenset(new)
 
     def beat(self, key: ShardKey, holder: str, lease: timedelta, *, now: datetime, note: str) -> int:
         """Renew the lease, say how far it is, and count the account's shards that are asked in realtime at

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import desc, select
 
 from offpeak.errors import LedgerConflict, SpecError
 from offpeak.ledger.records import NewRun, Run
-from offpeak.ledger.schema import RUNS
+from offpeak.ledger.schema import RUNS, in_utc
 from offpeak.states import RunState
 
 if TYPE_CHECKING:
@@ -117,6 +118,19 @@ def note(change: Change, run: Run, facts: Mapping[str, Any]) -> None:
     """Merge facts into a locked run's."""
     update = RUNS.update().where(RUNS.c.run_id == run.run_id)
     change.connection.execute(update.values(facts={**run.facts, **facts}, updated_at=change.now))
+
+
+def extend(change: Change, run: Run, due_at: datetime) -> Run:
+    """Another due time for a locked run; the old one stays in its events."""
+    if run.state.ended:
+        raise LedgerConflict(
+            f"Run {run.run_id} is {run.state} and has no due time to move any more. Nothing was changed."
+        )
+    update = RUNS.update().where(RUNS.c.run_id == run.run_id)
+    change.connection.execute(update.values(due_at=in_utc(due_at), updated_at=change.now))
+    before = "none" if run.due_at is None else run.due_at.isoformat()
+    change.event(run.run_id, "due time moved", f"from {before} to {due_at.isoformat()}")
+    return get(change.connection, run.run_id)
 
 
 def _refuse_second_unfinished(change: Change, run: Run) -> None:

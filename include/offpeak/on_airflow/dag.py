@@ -9,8 +9,9 @@ from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TaskGroup, Trigge
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from offpeak.errors import SpecError
-from offpeak.on_airflow.operators import CheckTask, PlanTask, PublishTask, ReportTask, ShardTask
+from offpeak.on_airflow.operators import CheckTask, PlanTask, PublishTask, ReportTask
 from offpeak.on_airflow.registry import register
+from offpeak.on_airflow.shard_task import ShardTask
 
 if TYPE_CHECKING:
     from offpeak.workload import Workload
@@ -36,19 +37,29 @@ def dag_of(workload: Workload, schedule: Any, options: dict[str, Any]) -> DAG | 
         with TaskGroup(workload.name) as group:
             _tasks(workload)
         return group
-    settings = {
+    settings: dict[str, Any] = {
         "dag_id": workload.name,
         "start_date": START,
         "catchup": False,
         "max_active_runs": 1,
         "tags": ["offpeak", workload.provider_name],
         "doc_md": _doc(workload),
+        **_deadline(workload),
         **options,
     }
     settings["default_args"] = RETRIES | settings.get("default_args", {})
     with DAG(schedule=_timetable(schedule), **settings) as dag:
         _tasks(workload)
     return dag
+
+
+def _deadline(workload: Workload) -> dict[str, Any]:
+    """The DAG's argument of that name, for a workload with a due time."""
+    if workload.due is None:
+        return {}
+    from offpeak.on_airflow.deadlines import deadlines
+
+    return {"deadline": deadlines(workload)}
 
 
 def _tasks(workload: Workload) -> None:
@@ -68,8 +79,17 @@ def _tasks(workload: Workload) -> None:
     )
     report = ReportTask(task_id="report", workload=name, plan=plan.task_id)
     plan >> shards >> check >> publish >> report.as_teardown()
+    if workload.approve_above_usd is not None:
+        plan >> _approval(name, plan.task_id) >> shards
     # a failed shard fails `publish` at once; the report waits for the others, which go on
     shards >> report
+
+
+def _approval(workload: str, plan: str) -> Any:
+    """A task that others do without: each costs a run seconds."""
+    from offpeak.on_airflow.approve import ApproveTask
+
+    return ApproveTask(task_id="approve", workload=workload, plan=plan)
 
 
 def _timetable(schedule: Any) -> Any:
@@ -89,6 +109,17 @@ def _doc(workload: Workload) -> str:
             "",
             f"- due: {workload.due or 'not set'}",
             f"- budget: {'not set' if workload.budget_usd is None else f'${workload.budget_usd}'} a run",
+            *_money(workload),
             f"- rounds: {workload.rounds}; rows that may fail: {workload.max_failed:.1%}",
         ]
     )
+
+
+def _money(workload: Workload) -> list[str]:
+    """What else is said of money, where the workload says it."""
+    said = []
+    if workload.monthly_budget_usd is not None:
+        said.append(f"- budget of a calendar month: ${workload.monthly_budget_usd}")
+    if workload.approve_above_usd is not None:
+        said.append(f"- waits for a person's yes above ${workload.approve_above_usd} a run")
+    return said

@@ -18,17 +18,15 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import REFERENCE_TYPE_FIELD, BaseDeadlineReference, DeadlineAlert
 from asgiref.sync import sync_to_async
 
-from offpeak.alerts.causes import STALE
-from offpeak.alerts.raising import Raised, Seen
 from offpeak.alerts.watch import Watch, Watched, due_as_json, due_of_json
 from offpeak.due import due_at
 from offpeak.errors import SpecError
-from offpeak.on_airflow.channels import raise_on_airflow
 from offpeak.on_airflow.site import interval_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from offpeak.alerts.raising import Raised
     from offpeak.site import Site
 
 WARNED_AT = 0.75
@@ -70,21 +68,21 @@ class DueReference(BaseDeadlineReference):
 
     def at(self, dag_run: Any, *, now: datetime) -> datetime | None:
         """The moment for this DAG run; None when it has none."""
+        from offpeak.alerts.causes import STALE
+
         run_type = str(getattr(dag_run.run_type, "value", dag_run.run_type))
         if run_type == "backfill" or "replay" in (dag_run.conf or {}):
             return None
         try:
             end = interval_of({"dag_run": dag_run}).end
-        except (ValueError, TypeError, SpecError):
+            due = due_of_json(self.due)
+            assert due is not None
+            until = due_at(due, end)
+            return None if until + STALE < now else end + self.share * (until - end)
+        except (ValueError, TypeError, OverflowError, SpecError) as error:
             # raising here would keep the scheduler from making the run; its plan says what is wrong with it
-            log.warning(
-                "Run %s of %s has no deadline: its conf names no interval", dag_run.run_id, dag_run.dag_id
-            )
+            log.warning("Run %s of %s has no deadline: %s", dag_run.run_id, dag_run.dag_id, error)
             return None
-        due = due_of_json(self.due)
-        assert due is not None
-        until = due_at(due, end)
-        return None if until + STALE < now else end + self.share * (until - end)
 
 
 def deadlines(workload: Watched) -> list[DeadlineAlert]:
@@ -113,7 +111,11 @@ async def deadline_passed(watch: dict[str, Any], level: str, context: Any = None
 
 
 def tell(watch: Watch, level: str, dag_run: Mapping[str, Any], *, site: Site | None = None) -> Raised | None:
-    """Raise what the ledger says of the DAG run's interval. None for a run that has succeeded or is a replay."""
+    """Raise what the ledger says of the DAG run's interval, with the run's own outlook. None for a run that has
+    succeeded or is a replay."""
+    from offpeak.alerts.raising import Seen
+    from offpeak.on_airflow.channels import raise_on_airflow
+
     if dag_run.get("state") == "success" or "replay" in (dag_run.get("conf") or {}):
         return None
     seen = Seen(interval=interval_of({"dag_run": _as_object(dag_run)}), warned=level == WARNING)

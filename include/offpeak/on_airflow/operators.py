@@ -1,10 +1,9 @@
-"""The five tasks of a workload. Each calls the library's function for its stage; ids go through XCom."""
+"""The tasks of a workload. Each calls the library's function for its stage; ids go through XCom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -13,13 +12,12 @@ from airflow.sdk.exceptions import AirflowFailException
 from offpeak.errors import OffpeakError
 from offpeak.on_airflow.registry import registered
 from offpeak.on_airflow.site import airflow_site, interval_of
-from offpeak.on_airflow.trigger import ShardTrigger
+from offpeak.site import Interval
 
 if TYPE_CHECKING:
-    from offpeak.advance import Wait
-    from offpeak.ledger import NewRun
+    from offpeak.ledger import NewRun, Run
     from offpeak.replay import Replay
-    from offpeak.site import Interval, Site
+    from offpeak.site import Site
     from offpeak.workload import Workload
 
 RUN_ID = "run_id"
@@ -34,6 +32,19 @@ def airflow_errors() -> Iterator[None]:
         if error.transient:
             raise
         raise AirflowFailException(str(error)) from error
+
+
+@contextmanager
+def alerting(site: Site, workload: Workload, run_id: str) -> Iterator[None]:
+    """The run's alerts are brought up to date after the block, also when it raised an error of ours."""
+    from offpeak.on_airflow.channels import raise_on_airflow
+
+    try:
+        yield
+    except OffpeakError:
+        raise_on_airflow(workload, run_id, site=site)
+        raise
+    raise_on_airflow(workload, run_id, site=site)
 
 
 class PlanTask(BaseOperator):
@@ -53,17 +64,36 @@ class PlanTask(BaseOperator):
             workload, new, interval = _new(registered(self.workload), site, context)
             try:
                 run = start(workload, site, new, interval)
-            except OffpeakError:
-                _report_failed_plan(site, workload.name, interval.key)
+            except OffpeakError as error:
+                self._say_failed(site, workload, new, error)
                 raise
         context["ti"].xcom_push(key=RUN_ID, value=run.run_id)
-        site.ledger.note_run(run.run_id, {"dag_file": self.dag.fileloc}, now=site.now())
+        site.ledger.note_run(run.run_id, self._origin(), now=site.now())
         facts = run.facts
         self.log.info(
             "Run %s: %s rows, %s answered before, %s requests in %s shards",
             *(run.run_id, facts["rows"], facts["carried"], facts["requests"], facts["shards"]),
         )
         return sorted({shard.key.number for shard in site.ledger.shards(run.run_id)})
+
+    def _origin(self) -> dict[str, str]:
+        """What commands and links that know only the run find its DAG by."""
+        return {"dag_file": self.dag.fileloc, "dag_id": self.dag_id}
+
+    def _say_failed(self, site: Site, workload: Workload, new: NewRun, error: OffpeakError) -> None:
+        """The report and the alert of a plan that failed; the alert alone when it failed before there was a run."""
+        from offpeak.alerts.raising import Seen
+        from offpeak.on_airflow.channels import raise_on_airflow
+        from offpeak.report import write_report
+
+        run = run_of_interval(site, workload.name, new.interval_key)
+        if run is not None:
+            site.ledger.note_run(run.run_id, self._origin(), now=site.now())
+            write_report(site, run.run_id)
+            raise_on_airflow(workload, run.run_id, site=site)
+        elif not error.transient and "replay" not in new.spec:
+            interval = Interval(start=new.interval_start, end=new.interval_end)
+            raise_on_airflow(workload, None, seen=Seen(interval=interval, broke_off=str(error)), site=site)
 
 
 def _new(workload: Workload, site: Site, context: Any) -> tuple[Workload, NewRun, Interval]:
@@ -98,12 +128,23 @@ def replay_of_conf(conf: Mapping[str, Any]) -> Replay:
     )
 
 
-def _report_failed_plan(site: Site, workload: str, interval_key: str) -> None:
-    from offpeak.report import write_report
+def run_of_interval(site: Site, workload: str, interval_key: str) -> Run | None:
+    """The workload's last run, if it is one of this interval."""
+    last = next(iter(site.ledger.runs(workload, limit=1)), None)
+    return last if last is not None and last.interval_key == interval_key else None
 
-    for run in site.ledger.runs(workload, limit=1):
-        if run.interval_key == interval_key:
-            write_report(site, run.run_id)
+
+def run_id_of(context: Any, plan: str) -> str | None:
+    """The run that the plan task opened; None when it opened none."""
+    found = context["ti"].xcom_pull(task_ids=plan, key=RUN_ID)
+    return str(found) if found else None
+
+
+def as_run_asks(workload: str, site: Site, run_id: str) -> Workload:
+    """The workload as this run asks it: a replay may ask another model than the DAG file names."""
+    from offpeak.asked import as_asked
+
+    return as_asked(registered(workload), site.ledger.run(run_id))
 
 
 class RunTask(BaseOperator):
@@ -115,68 +156,10 @@ class RunTask(BaseOperator):
         self.plan = plan
 
     def run_id(self, context: Any) -> str | None:
-        """The run that the plan task opened; None when it opened none."""
-        found = context["ti"].xcom_pull(task_ids=self.plan, key=RUN_ID)
-        return str(found) if found else None
+        return run_id_of(context, self.plan)
 
     def asked(self, site: Site, run_id: str) -> Workload:
-        """The workload as this run asks it: a replay may ask another model than the DAG file names."""
-        from offpeak.asked import as_asked
-
-        return as_asked(registered(self.workload), site.ledger.run(run_id))
-
-
-class ShardTask(RunTask):
-    """Carries one shard through its rounds. Waits in the triggerer, never in a worker."""
-
-    ui_color = "#fff3d6"
-
-    def __init__(self, *, number: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.number = number
-
-    def execute(self, context: Any) -> dict[str, Any]:
-        return self._go_on(context)
-
-    def resume(self, context: Any, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Called when the trigger fired: the batch has ended, or the wait is over."""
-        self.log.info("Resumed: %s", event)
-        return self._go_on(context)
-
-    def _go_on(self, context: Any) -> dict[str, Any]:
-        from offpeak.advance import Wait, advance
-        from offpeak.run import connect, fail, take_up
-
-        site, run_id = airflow_site(), self.run_id(context)
-        assert run_id is not None, "a shard belongs to a planned run"
-        workload = self.asked(site, run_id)
-        take_up(site, run_id)
-        with airflow_errors():
-            client = connect(workload, site)
-            try:
-                step = advance(workload, site, client, run_id, self.number)
-            except OffpeakError as error:
-                if not error.transient:
-                    fail(site, run_id, str(error))
-                raise
-            finally:
-                client.close()
-        if isinstance(step, Wait):
-            self._defer(step, workload.provider_name, workload.connection)
-        return {"run_id": run_id, "shard": self.number, "rounds": getattr(step, "rounds", 0)}
-
-    def _defer(self, wait: Wait, provider: str, connection: str | None) -> None:
-        self.log.info("Shard %s waits until %s: %s", self.number, wait.until, wait.why)
-        self.defer(
-            trigger=ShardTrigger(
-                provider=provider,
-                connection=connection,
-                batch_id=wait.batch_id,
-                until=wait.until.isoformat(),
-                since=(wait.since or datetime.now(UTC)).isoformat(),
-            ),
-            method_name="resume",
-        )
+        return as_run_asks(self.workload, site, run_id)
 
 
 class CheckTask(RunTask):
@@ -189,8 +172,9 @@ class CheckTask(RunTask):
 
         site, run_id = airflow_site(), self.run_id(context)
         assert run_id is not None
-        with airflow_errors():
-            verdict = check(self.asked(site, run_id), site, run_id)
+        workload = self.asked(site, run_id)
+        with airflow_errors(), alerting(site, workload, run_id):
+            verdict = check(workload, site, run_id)
         return "already checked" if verdict is None else verdict.decision
 
 
@@ -205,8 +189,9 @@ class PublishTask(RunTask):
 
         site, run_id = airflow_site(), self.run_id(context)
         assert run_id is not None
-        with airflow_errors():
-            publish(self.asked(site, run_id), site, run_id)
+        workload = self.asked(site, run_id)
+        with airflow_errors(), alerting(site, workload, run_id):
+            publish(workload, site, run_id)
         facts = summary(site, run_id)
         for outlet in self.outlets:
             context["outlet_events"][outlet].extra = {
@@ -219,18 +204,22 @@ class PublishTask(RunTask):
 
 
 class ReportTask(RunTask):
-    """Writes the run's report, however the run ended; a run that broke off is ended as failed."""
+    """Writes the run's report and brings its alerts up to date, however the run ended; a run that broke off is
+    ended as failed."""
 
     ui_color = "#eee8f4"
 
     def execute(self, context: Any) -> str | None:
+        site, run_id = airflow_site(), self.run_id(context)
+        if run_id is None:
+            return self._without_run(context, site)
+        return self._close(site, run_id)
+
+    def _close(self, site: Site, run_id: str) -> str:
+        from offpeak.on_airflow.channels import raise_on_airflow
         from offpeak.report import write_report
         from offpeak.run import fail
 
-        site, run_id = airflow_site(), self.run_id(context)
-        if run_id is None:
-            self.log.warning("There is no run to report on: the plan task did not open one.")
-            return None
         if not site.ledger.run(run_id).state.ended:
             fail(
                 site,
@@ -241,4 +230,22 @@ class ReportTask(RunTask):
             )
         page, _ = write_report(site, run_id)
         self.log.info("Report: %s", page)
+        raise_on_airflow(registered(self.workload), run_id, site=site)
         return page
+
+    def _without_run(self, context: Any, site: Site) -> str | None:
+        """The plan task failed: its run is in the ledger, or there is none at all."""
+        from offpeak.alerts.causes import BROKE_OFF
+        from offpeak.alerts.raising import Seen
+        from offpeak.on_airflow.channels import raise_on_airflow
+
+        if "replay" in (context["dag_run"].conf or {}):
+            return None
+        interval = interval_of(context)
+        run = run_of_interval(site, self.workload, interval.key)
+        if run is not None and run.started_by == context["dag_run"].run_id:
+            return self._close(site, run.run_id)
+        self.log.warning("There is no run to report on: the plan task did not open one.")
+        seen = Seen(interval=interval, broke_off=BROKE_OFF)
+        raise_on_airflow(registered(self.workload), None, seen=seen, site=site)
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from offpeak.connections import Connection
@@ -65,4 +65,11 @@ def interval_of(context: Any) -> Interval:
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
     if start is None or end is None:
         start = end = dag_run.run_after
-    return Interval(start=start, end=end)
+    return Interval(start=_plain(start), end=_plain(end))
+
+
+def _plain(at: datetime) -> datetime:
+    """The same moment as a datetime of the standard library, in UTC. Airflow's are of pendulum in some places:
+    after `astimezone(UTC)` those lose their zone with the next addition."""
+    utc = at.astimezone(UTC)
+    return datetime.combine(utc.date(), utc.time(), tzinfo=UTC)

@@ -97,7 +97,7 @@ class AnthropicClient:
 
     async def alook(self, batch_id: str) -> Batch:
         call = self._look(batch_id)
-        return self._batch(call, (await self._session.asend(call)).body)
+        return self._batch(call, (await self._session.alook(call)).body)
 
     def cancel(self, batch_id: str) -> Batch:
         call = Call(

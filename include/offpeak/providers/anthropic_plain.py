@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import msgspec
 
-from offpeak.providers.plain import Plain, counted, one_by_one
+from offpeak.providers.plain import Count, Name, Plain, one_by_one
 
 
-class _Split(msgspec.Struct):
-    ephemeral_5m_input_tokens: int = 0
-    ephemeral_1h_input_tokens: int = 0
+class _Split(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: Count = 0
+    ephemeral_1h_input_tokens: Count = 0
 
 
-class _OutputDetails(msgspec.Struct):
-    thinking_tokens: int = 0
+class _OutputDetails(msgspec.Struct, gc=False):
+    thinking_tokens: Count = 0
 
 
-class _Usage(msgspec.Struct):
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int | None = 0
-    cache_creation_input_tokens: int | None = 0
+class _Usage(msgspec.Struct, gc=False):
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cache_read_input_tokens: Count | None = 0
+    cache_creation_input_tokens: Count | None = 0
     cache_creation: _Split | None = None
     output_tokens_details: _OutputDetails | None = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str = ""
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: list[_Block]
     model: str = ""
     stop_reason: str | None = None
     usage: _Usage | None = None
 
 
-class _Result(msgspec.Struct):
+class _Result(msgspec.Struct, gc=False):
     type: str
     message: _Message
 
 
-class _Line(msgspec.Struct):
-    custom_id: str
+class _Line(msgspec.Struct, gc=False):
+    custom_id: Name
     result: _Result
 
 
@@ -60,16 +60,14 @@ def _plain(line: bytes) -> Plain | None:
     if not parts:
         return None
     said = parts[0] if len(parts) == 1 else "".join(parts)
-    return counted(Plain(read.custom_id, message.model, _counts(message.usage or _NO_USAGE), said))
+    return Plain(read.custom_id, message.model, _counts(message.usage or _NO_USAGE), said)
 
 
 def _counts(usage: _Usage) -> tuple[int, int, int, int, int, int]:
-    """In the order of the fields of Usage; a negative one is refused afterwards (see plain.counted)."""
+    """In the order of the fields of Usage."""
     read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
     split, out = usage.cache_creation or _NO_SPLIT, usage.output_tokens_details or _NO_OUTPUT
     long = split.ephemeral_1h_input_tokens
-    if min(read, written, long, split.ephemeral_5m_input_tokens, usage.input_tokens) < 0:
-        return -1, 0, 0, 0, 0, 0
     short = max(split.ephemeral_5m_input_tokens, written - long)
     went_in = usage.input_tokens + read + short + long
     return went_in, read, short, long, usage.output_tokens, out.thinking_tokens

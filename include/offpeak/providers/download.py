@@ -11,6 +11,7 @@ from typing import IO
 import orjson
 
 from offpeak.errors import ProviderBusy
+from offpeak.shards import READ_BYTES, told_lines
 
 ATTEMPTS = 3
 """For a connection that keeps breaking."""
@@ -30,13 +31,10 @@ def downloaded_lines(stream: Stream, *, least: int, wait: Callable[[float], None
     it keeps being short, the file itself is so and is given as it is, a cut last line included, for the reader
     to call it unreadable.
     """
-    with tempfile.TemporaryFile(prefix="offpeak-results-") as file:
+    with tempfile.TemporaryFile(prefix="offpeak-results-", buffering=READ_BYTES) as file:
         _fetch(stream, file, least, wait)
         file.seek(0)
-        for line in file:  # a binary file splits at b"\n" and nowhere else
-            line = line.rstrip(b"\r\n")
-            if line.strip():
-                yield line
+        yield from told_lines(file)
 
 
 def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], None]) -> None:

@@ -147,7 +147,7 @@ class OpenAIClient:
 
     async def alook(self, batch_id: str) -> Batch:
         call = self._look(batch_id)
-        return self._batch(call, (await self._session.asend(call)).body)
+        return self._batch(call, (await self._session.alook(call)).body)
 
     def cancel(self, batch_id: str) -> Batch:
         call = Call(

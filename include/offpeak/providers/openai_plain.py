@@ -8,61 +8,61 @@ from typing import Any
 
 import msgspec
 
-from offpeak.providers.plain import UNREADABLE, Plain, check_text, counted, float_lists
+from offpeak.providers.plain import UNREADABLE, Count, Name, Plain, check_text, float_lists
 
 
-class _Split(msgspec.Struct):
-    ttl_12h_tokens: int = 0
+class _Split(msgspec.Struct, gc=False):
+    ttl_12h_tokens: Count = 0
 
 
-class _InputDetails(msgspec.Struct):
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
+class _InputDetails(msgspec.Struct, gc=False):
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
     cache_write_tokens_details: _Split | None = None
 
 
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: int = 0
+class _OutputDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: Count = 0
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     """Of every endpoint: the responses' names first, then chat's and embeddings'."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Count = 0
+    output_tokens: Count = 0
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count = 0
+    completion_tokens: Count = 0
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str = ""
     text: str = ""
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: str = ""
     content: list[_Part] | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: str
     refusal: str | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     message: _Message
     finish_reason: str | None = None
 
 
-class _Embedding(msgspec.Struct):
+class _Embedding(msgspec.Struct, gc=False):
     embedding: msgspec.Raw
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     model: str = ""
     object: str = ""
     status: str = ""
@@ -73,13 +73,13 @@ class _Body(msgspec.Struct):
     error: Any = None
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, gc=False):
     status_code: int
     body: _Body
 
 
-class _Line(msgspec.Struct):
-    custom_id: str
+class _Line(msgspec.Struct, gc=False):
+    custom_id: Name
     response: _Response
 
 
@@ -128,7 +128,7 @@ def _with_vector(read: _Line, vector: bytes) -> Plain | None:
         return None
     body = read.response.body
     usage = body.usage or _NO_USAGE
-    return counted(Plain(read.custom_id, body.model, (usage.prompt_tokens, 0, 0, 0, 0, 0), vector=vector))
+    return Plain(read.custom_id, body.model, (usage.prompt_tokens, 0, 0, 0, 0, 0), vector=vector)
 
 
 def _text(read: _Line) -> Plain | None:
@@ -150,9 +150,8 @@ def _text(read: _Line) -> Plain | None:
         return None
     usage = body.usage or _NO_USAGE
     into, out = usage.input_tokens_details or _NO_INPUT, usage.output_tokens_details or _NO_OUTPUT
-    return counted(
-        Plain(read.custom_id, body.model, _counts(usage.input_tokens, into, usage.output_tokens, out), said)
-    )
+    counts = _counts(usage.input_tokens, into, usage.output_tokens, out)
+    return Plain(read.custom_id, body.model, counts, said)
 
 
 def _chat(custom_id: str, body: _Body, choices: list[_Choice]) -> Plain | None:
@@ -161,13 +160,13 @@ def _chat(custom_id: str, body: _Body, choices: list[_Choice]) -> Plain | None:
     usage = body.usage or _NO_USAGE
     into, out = usage.prompt_tokens_details or _NO_INPUT, usage.completion_tokens_details or _NO_OUTPUT
     counts = _counts(usage.prompt_tokens, into, usage.completion_tokens, out)
-    return counted(Plain(custom_id, body.model, counts, choices[0].message.content))
+    return Plain(custom_id, body.model, counts, choices[0].message.content)
 
 
 def _counts(
     went_in: int, into: _InputDetails, came_out: int, out: _OutputDetails
 ) -> tuple[int, int, int, int, int, int]:
-    """In the order of the fields of Usage; a negative one is refused afterwards (see plain.counted)."""
+    """In the order of the fields of Usage."""
     written, split = into.cache_write_tokens, into.cache_write_tokens_details
     long = 0 if split is None else min(split.ttl_12h_tokens, written)
     return went_in, into.cached_tokens, written - long, long, came_out, out.reasoning_tokens

@@ -6,17 +6,20 @@ is what `parse` would say: answered, with this text or vector, model and usage.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
 if TYPE_CHECKING:
+    import duckdb
     import numpy as np
 
 UNREADABLE = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError)
-_MOST_TOKENS = 2**40
-"""Beyond any model; what counts more is left to the slow reader."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+"""Of tokens. What no provider would count is left to the slow reader."""
+Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Plain(NamedTuple):
@@ -34,11 +37,6 @@ def check_text(line: bytes) -> None:
     """UnicodeDecodeError for a line that is not UTF-8: the typed decoder looks only at what it takes."""
     if not line.isascii():
         line.decode()
-
-
-def counted(plain: Plain) -> Plain | None:
-    """The line, unless its counts are not such as a provider gives."""
-    return plain if plain.custom_id and 0 <= min(plain.usage) <= max(plain.usage) <= _MOST_TOKENS else None
 
 
 def one_by_one(read: Callable[[bytes], Plain | None]) -> Callable[[Sequence[bytes]], list[Plain | None]]:
@@ -68,22 +66,35 @@ def float_lists(lists: Sequence[bytes]) -> list[bytes | None]:
     if not lists:
         return []
     given = pa.table({"list": pa.array(lists, pa.binary()).cast(pa.string())})
-    connection = duckdb.connect(
-        config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    )
+    connection = _engine()
+    connection.register("given", given)
     try:
-        connection.register("given", given)
         found = connection.sql(
             """SELECT from_json(list, '["FLOAT"]') AS vector FROM given"""
         ).to_arrow_table()
     except duckdb.Error:
         return [None] * len(lists)
     finally:
-        connection.close()
+        connection.unregister("given")
     return [
         _finite(vector.values) if vector.is_valid and _holds_numbers(text) else None
         for vector, text in zip(found["vector"], lists, strict=True)
     ]
+
+
+_engines = threading.local()
+
+
+def _engine() -> duckdb.DuckDBPyConnection:
+    """One for each thread: to open one takes as long as hundreds of vectors."""
+    import duckdb
+
+    if not hasattr(_engines, "connection"):
+        _engines.connection = duckdb.connect(
+            config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        )
+    made: duckdb.DuckDBPyConnection = _engines.connection
+    return made
 
 
 def _holds_numbers(text: bytes) -> bool:

@@ -20,6 +20,7 @@ from offpeak.errors import ProviderError, SpecError
 from offpeak.providers import failures
 from offpeak.providers.failures import Attempt, Effect
 from offpeak.providers.fields import excerpt, read_object
+from offpeak.providers.looks import Looks, Seen
 from offpeak.providers.provider import Account
 
 _KEY = re.compile(rb"\bsk-[A-Za-z0-9*_.-]+")
@@ -72,6 +73,7 @@ class Session:
         self._client: Any = None
         # a connection belongs to the event loop it was opened in; a session may be used from several
         self._aclients: WeakKeyDictionary[AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._looks: WeakKeyDictionary[AbstractEventLoop, Looks] = WeakKeyDictionary()
 
     def send(self, call: Call) -> Answer:
         """Send `call` once. Raises ProviderError in the sense of `Client`."""
@@ -81,20 +83,45 @@ class Session:
             response = getattr(client, call.method)(call.path, **_arguments(call))
         except self._sdk.APIError as error:
             return self._refused(attempt, call, error)
-        return self._answer(attempt, response)
+        return self._answer(attempt, response.status_code, response.content)
 
     async def asend(self, call: Call) -> Answer:
         """`send`, without blocking."""
         attempt = self._attempt(call)
+        response = await self._asent(attempt, call)
+        return (
+            response
+            if isinstance(response, Answer)
+            else self._answer(attempt, response.status_code, response.content)
+        )
+
+    async def alook(self, call: Call) -> Answer:
+        """`asend` for a small GET that is made again and again: the SDK's own call once, then its repetition."""
+        attempt, loop = self._attempt(call), get_running_loop()
+        looks = self._looks.get(loop)
+        if looks is None:
+            response = await self._asent(attempt, call)
+            if isinstance(response, Answer):
+                return response
+            self._looks[loop] = Looks.like(response.request, call.path)
+            return self._answer(attempt, response.status_code, response.content)
+        seen = await looks.get(call.path, call.seconds)
+        if isinstance(seen, str):
+            raise failures.no_answer(attempt, seen, sent=True)
+        if seen.status >= 400:
+            return self._refusal(attempt, call, seen)
+        return self._answer(attempt, seen.status, seen.content)
+
+    async def _asent(self, attempt: Attempt, call: Call) -> Any:
+        """The SDK's response, or the answer that a refusal is."""
         loop = get_running_loop()
         client = self._aclients.get(loop)
         if client is None:
             client = self._aclients[loop] = self._made(self._amake)
         try:
-            response = await getattr(client, call.method)(call.path, **_arguments(call))
+            return await getattr(client, call.method)(call.path, **_arguments(call))
         except self._sdk.APIError as error:
             return self._refused(attempt, call, error)
-        return self._answer(attempt, response)
 
     @contextmanager
     def stream(self, call: Call) -> Iterator[Iterator[bytes]]:
@@ -122,9 +149,12 @@ class Session:
 
     async def aclose(self) -> None:
         """Close the client of the running event loop; those of other loops are theirs to close."""
-        client = self._aclients.pop(get_running_loop(), None)
+        loop = get_running_loop()
+        client, looks = self._aclients.pop(loop, None), self._looks.pop(loop, None)
         if client is not None:
             await client.close()
+        if looks is not None:
+            await looks.close()
 
     def unreadable(self, call: Call, answer: object) -> ProviderError:
         """The error for an answer that is JSON but lacks what it must have."""
@@ -148,11 +178,11 @@ class Session:
     def _attempt(self, call: Call) -> Attempt:
         return Attempt(what=f"{self._name}: {call.what}", effect=call.effect, account=self._account.id)
 
-    def _answer(self, attempt: Attempt, response: Any) -> Answer:
-        body = read_object(response.content)
+    def _answer(self, attempt: Attempt, status: int, content: bytes) -> Answer:
+        body = read_object(content)
         if body is None:
-            raise failures.unreadable_answer(attempt, self._clean(response.content))
-        return Answer(response.status_code, body)
+            raise failures.unreadable_answer(attempt, self._clean(content))
+        return Answer(status, body)
 
     def _clean(self, raw: bytes) -> bytes:
         """An answer without keys: providers and gateways repeat them, whole or in part, in a 401."""
@@ -168,11 +198,15 @@ class Session:
         if not isinstance(error, self._sdk.APIStatusError):
             cause = error.__cause__ or error
             raise failures.no_answer(attempt, type(cause).__name__, sent=not _never_left(cause)) from None
-        raw = self._clean(error.response.content)
+        response = error.response
+        return self._refusal(attempt, call, Seen(response.status_code, response.headers, response.content))
+
+    def _refusal(self, attempt: Attempt, call: Call, seen: Seen) -> Answer:
+        raw = self._clean(seen.content)
         body = read_object(raw)
         refusal = failures.read_refusal(
-            error.response.status_code,
-            error.response.headers,
+            seen.status,
+            seen.headers,
             raw.decode("utf-8", "replace") if body is None else body,
             now=datetime.now(UTC),
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from offpeak.errors import LedgerConflict, ProviderBusy, ProviderRefused
 from offpeak.providers.provider import Client, Reply
 from offpeak.realtime.asking import LEASE, Asking, Task, Watch
-from offpeak.realtime.segments import replies
+from offpeak.realtime.segments import recorded_note, replies
 from offpeak.realtime.throttle import RealClock
 from offpeak.states import ShardState
 from offpeak.submit import NotYet, wait_after
@@ -56,7 +56,7 @@ def ask_rest(
     """
     held = site.ledger.realtime.claim(shard.key, site.worker, LEASE, now=site.now())
     if held is None:
-        return _held_elsewhere(site, site.ledger.shard(shard.key))
+        return held_elsewhere(site, site.ledger.shard(shard.key))
     run = site.ledger.run(held.key.run_id)
     account = workload.provider.account(workload.connection, site.connections, site.env)
     task = Task(
@@ -72,7 +72,11 @@ def ask_rest(
     )
     _ask(task)
     site.ledger.realtime.beat(
-        held.key, site.worker, TO_COLLECT, now=site.now(), note="realtime: all recorded"
+        held.key,
+        site.worker,
+        TO_COLLECT,
+        now=site.now(),
+        note=recorded_note(held.request_count, held.request_count),
     )
     return held
 
@@ -105,7 +109,8 @@ def _ask(task: Task) -> None:
             site.ledger.release(task.shard.key, site.worker, now=site.now(), not_before=not_before, note=note)
 
 
-def _held_elsewhere(site: Site, shard: Shard) -> NotYet:
+def held_elsewhere(site: Site, shard: Shard) -> NotYet:
+    """Why a shard cannot be had now: another worker has it, or it was let go until later."""
     now = site.now()
     if shard.state is ShardState.SUBMITTING and shard.lease_until:
         until = min(shard.lease_until, now + site.pace.busy)

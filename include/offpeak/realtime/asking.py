@@ -18,7 +18,7 @@ from offpeak.estimate import output_guess
 from offpeak.prices import cost
 from offpeak.providers.provider import Client, Reply, Usage
 from offpeak.quota import RealtimeLimits
-from offpeak.realtime.segments import Recorder, replies, segment_folder
+from offpeak.realtime.segments import Recorder, recorded_note, replies, segment_folder
 from offpeak.realtime.throttle import Clock, Throttle
 from offpeak.realtime.tokens import TokenGuess
 from offpeak.realtime.trying import STARVED, TRIES, Tries, given_up, pause_after
@@ -270,7 +270,7 @@ class Asking:
                 f"Run {run.run_id} is {run.state}; no more of {self._task.whose}, is asked. {progress.answered:,} of "
                 f"its {progress.requests:,} requests are recorded, and are not asked again."
             )
-        note = f"realtime: {progress.answered:,} of {progress.requests:,} recorded"
+        note = recorded_note(progress.answered, progress.requests)
         parts = site.ledger.realtime.beat(shard.key, site.worker, LEASE, now=site.now(), note=note)
         if self._task.watch is not None:
             self._task.watch(progress)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,24 @@ FLUSH_SECONDS = 1.0
 MERGED_SEGMENTS = 64
 """So many small segments become one."""
 _MERGED_BYTES = 16 * 1024 * 1024
+_RECORDED = re.compile(r"realtime: ([\d,]+) of [\d,]+ recorded")
 _TEXTS = ("custom_id", "text", "model", "code", "message")
 
 
 def segment_folder(run_folder: str, round_number: int, number: int) -> str:
     """Where the answers of one shard in one round lie in the store."""
     return f"{run_folder}/realtime/r{round_number}-{number:05d}"
+
+
+def recorded_note(answered: int, requests: int) -> str:
+    """The note of a shard that is asked: how far it is, for people and for `recorded_of`."""
+    return f"realtime: {answered:,} of {requests:,} recorded"
+
+
+def recorded_of(note: str) -> int:
+    """How many replies a shard's note tells of, 0 for another note. Some seconds old; the segments know better."""
+    found = _RECORDED.match(note)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def replies(site: Site, shard: Shard) -> Iterator[Reply]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from offpeak.forecast import calibration, past_batches, replayed
 from offpeak.ledger.records import BatchRecord, Event, Run, Shard, Spend, Stage
 from offpeak.states import RunState
 
@@ -32,6 +33,8 @@ class Material:
     """The workload's last published run before this one: what this run is compared with."""
     visible: Run | None
     """The workload's last published run of all, this one included: what readers see now."""
+    calibration: str = ""
+    """How often forecasts of batches like its own held; empty for a run without a due time."""
 
     @property
     def unjudged(self) -> bool:
@@ -68,7 +71,13 @@ def material(site: Site, run_id: str) -> Material:
         events=tuple(site.ledger.events(run_id, limit=EVENTS_SHOWN)),
         previous=before[-1] if before else None,
         visible=published[-1] if published else None,
+        calibration=_calibration(site, run) if run.due_at is not None else "",
     )
+
+
+def _calibration(site: Site, run: Run) -> str:
+    history = past_batches(site.ledger, run.provider, run.model, now=site.now())
+    return calibration(replayed(history)).said()
 
 
 def _published_at(run: Run) -> datetime:

@@ -50,6 +50,9 @@ class Money:
 
     estimate_usd: Decimal | None
     estimate_realtime_usd: Decimal | None
+    estimate_p50_usd: Decimal | None
+    estimate_p90_usd: Decimal | None
+    """Of past runs like it, on the run's own route; None where they are too few to say."""
     estimate_basis: str
     estimate_tokens: tuple[int, int] | None
     """Input, output."""
@@ -86,6 +89,8 @@ def money(found: Material, coverage: Coverage) -> Money:
     return Money(
         estimate_usd=_decimal(estimate.get("batch_usd")),
         estimate_realtime_usd=_decimal(estimate.get("realtime_usd")),
+        estimate_p50_usd=_decimal(estimate.get(f"{_own_route(found)}_p50_usd")),
+        estimate_p90_usd=_decimal(estimate.get(f"{_own_route(found)}_p90_usd")),
         estimate_basis=str(estimate.get("basis") or ""),
         estimate_tokens=_pair(estimate),
         total=total,
@@ -153,6 +158,10 @@ def _usage(spends: Iterable[Spend]) -> Counter[str]:
     for one in spends:
         total.update({kind: count for kind, count in one.usage.items() if isinstance(count, int)})
     return total
+
+
+def _own_route(found: Material) -> str:
+    return "realtime" if found.run.facts.get("route") == "realtime" else "batch"
 
 
 def _pair(estimate: dict[str, Any]) -> tuple[int, int] | None:

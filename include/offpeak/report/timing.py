@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from offpeak.foresight import outlook_of
+from offpeak.intents import ESCALATED, partial_of
 from offpeak.ledger.records import BatchRecord, Shard
 from offpeak.report.material import Material
-from offpeak.report.wording import cut
+from offpeak.report.wording import cut, usd
 from offpeak.states import Outcome
 
 BATCHES = "batches in flight"
@@ -25,6 +27,17 @@ class StageLine:
     started_at: datetime
     ended_at: datetime | None
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """The last forecast of the run's end."""
+
+    p50: datetime
+    p90: datetime
+    basis: str
+    why: str
+    """The decision that was made with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,13 @@ class Timing:
     """From the run's start to its end, or to the time of the report."""
     stages: tuple[StageLine, ...]
     shards: tuple[ShardLine, ...]
+    route: str = "batch"
+    """The workload's own word: batch, auto or realtime."""
+    foreseen: Foreseen | None = None
+    calibration: str = ""
+    """How often such forecasts held, in words."""
+    decisions: tuple[str, ...] = ()
+    """What was escalated, and whether it was published in part, with the reasons."""
 
 
 def timing(found: Material) -> Timing:
@@ -77,7 +97,29 @@ def timing(found: Material) -> Timing:
         seconds=max(0.0, ((run.ended_at or found.now) - run.created_at).total_seconds()),
         stages=tuple(sorted(stages, key=lambda one: one.started_at)),
         shards=_lines(found),
+        route=str(found.fact("route") or "batch"),
+        foreseen=_foreseen(found),
+        calibration=found.calibration,
+        decisions=_decisions(found),
     )
+
+
+def _foreseen(found: Material) -> Foreseen | None:
+    outlook = outlook_of(found.run)
+    if outlook is None or outlook.p50 is None or outlook.p90 is None:
+        return None
+    return Foreseen(p50=outlook.p50, p90=outlook.p90, basis=outlook.basis, why=cut(outlook.why))
+
+
+def _decisions(found: Material) -> tuple[str, ...]:
+    said = [
+        f"Shard {number} was escalated with {one['requests']:,} requests left "
+        f"({usd(None if one['usd'] is None else Decimal(one['usd']))} in realtime): {cut(one['why'])}."
+        for number, one in found.part(ESCALATED).items()
+    ]
+    if part := partial_of(found.run):
+        said.append(f"It was published in part: {cut(str(part['why']))}.")
+    return tuple(said)
 
 
 def _in_flight(found: Material) -> StageLine:

@@ -47,7 +47,7 @@ class Opening:
     interval: Interval
     columns: tuple[str, ...] | None = None
     """The columns that are wanted, the key among them; None for all of them."""
-    batch_rows: int = 16_384
+    batch_rows: int = 8_192
 
 
 class RowSource(Protocol):

@@ -1,6 +1,7 @@
 """Workloads for the tests on a real Airflow."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Literal
 
 from airflow.sdk import DAG, task
@@ -26,6 +27,9 @@ def _workload(name: str, **options: object) -> Workload:
         **options,  # type: ignore[arg-type]
     )
 
+
+costly = workload_dag(_workload("costly", approve_above_usd=Decimal(0)))
+approved_unseen = workload_dag(_workload("approved_unseen", approve_above_usd=Decimal(100)))
 
 survivor = workload_dag(_workload("survivor", shard_requests=40))
 
