@@ -36,7 +36,6 @@ class Alerting:
 
 def tell(site: Site, workload: Workload, run_id: str) -> None:
     """Bring the run's alerts up to date with what is foreseen of it, and tell the workload's channels."""
-    from offpeak.alerts.raising import Seen, raise_alerts
-    from offpeak.foresight import outlook_of
+    from offpeak.alerts.raising import raise_alerts
 
-    raise_alerts(site, workload, run_id, seen=Seen(outlook=outlook_of(site.ledger.run(run_id))))
+    raise_alerts(site, workload, run_id)

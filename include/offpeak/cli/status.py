@@ -62,9 +62,9 @@ def _one(site: Site, run_id: str) -> None:
     for shard in site.ledger.shards(run_id):
         held = f", {shown(shard.note, 300)}" if shard.note else ""
         outcomes = ", ".join(f"{count:,} {name}" for name, count in shard.outcomes.items())
-        batch = shard.batch_id or ("no batch" if shard.route is Route.REALTIME else "no batch yet")
+        batch = shard.batch_id or ("in realtime" if shard.route is Route.REALTIME else "no batch yet")
         click.echo(
-            f"  shard {shard.key.number} round {shard.key.round}: {shard.state} ({shard.route}, {batch}, "
+            f"  shard {shard.key.number} round {shard.key.round}: {shard.state} ({batch}, "
             f"{shard.request_count:,} requests{', ' + outcomes if outcomes else ''}{held})"
         )
     click.echo(f"  spent {usd(look.spent_usd)}, in realtime {usd(look.realtime_usd)}{_estimate(run)}")
