@@ -7,12 +7,23 @@ import sys
 import traceback
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from offpeak.errors import SpecError
+from offpeak.pipeline import Pipelined
 from offpeak.workload import Workload
 
 only_workloads: ContextVar[bool] = ContextVar("only_workloads", default=False)
 """Set while a DAG file is read for its workloads: `workload_dag` then makes no DAG."""
+
+
+def load_spec(reference: str) -> Workload | Pipelined:
+    """What `offpeak run` carries out: the one pipeline of a DAG file, by `FILE` or `FILE:NAME`, else a workload."""
+    path, name = _split(reference)
+    found = {id(value): value for value in _values(path, Pipelined).values()}
+    named = [value for value in found.values() if name in (None, value.name)]
+    # a stage may have its pipeline's name: the pipeline is meant
+    return named[0] if len(named) == 1 else load(reference)
 
 
 def load(reference: str) -> Workload:
@@ -56,7 +67,18 @@ def _by_name(path: Path, found: dict[str, Workload]) -> dict[str, Workload]:
 
 
 def workloads(path: Path) -> dict[str, Workload]:
-    """The workloads at the top level of a DAG file, by variable name."""
+    """The workloads at the top level of a DAG file by variable name, and the stages of its pipelines by their own."""
+    found: dict[str, Workload] = {}
+    for name, value in _values(path, (Workload, Pipelined)).items():
+        if isinstance(value, Workload):
+            found[name] = value
+        else:
+            found |= {stage.name: stage for stage in value.pipeline.stages()}
+    return found
+
+
+def _values(path: Path, kinds: Any) -> dict[str, Any]:
+    """The values of these kinds at the top level of a DAG file, by variable name."""
     if not path.is_file():
         raise SpecError(f"There is no DAG file {path}.")
     module_name = f"offpeak_dag_file_{path.stem}"
@@ -79,7 +101,11 @@ def workloads(path: Path) -> dict[str, Workload]:
         only_workloads.reset(token)
         if folder in sys.path:
             sys.path.remove(folder)
-    return {name: value for name, value in vars(module).items() if isinstance(value, Workload)}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, kinds) and not isinstance(value, type)
+    }
 
 
 def _line_in(path: Path, error: Exception) -> int | str:

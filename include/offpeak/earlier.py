@@ -59,7 +59,13 @@ def write_rows_again(workload: Workload, site: Site, files: Earlier, earlier: Ru
 
     from offpeak.site import Interval
 
-    source = _Chosen(files=files, key=workload.rows.key, keep=tuple(workload.keep), run_id=earlier.run_id)
+    source = _Chosen(
+        files=files,
+        key=workload.rows.key,
+        keep=tuple(workload.keep),
+        run_id=earlier.run_id,
+        apart=str(getattr(workload.rows, "apart", "")),
+    )
     again = replace(workload, rows=source)
     interval = Interval(start=earlier.interval_start, end=earlier.interval_end)
     opening = Opening(store=site.store, connections=site.connections, interval=interval)
@@ -98,6 +104,7 @@ class _Chosen:
     key: str
     keep: tuple[str, ...]
     run_id: str
+    apart: str = ""
 
     def describe(self) -> str:
         return f"the dead letters of run {self.run_id}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from offpeak.accept import rows_of, weighed
 from offpeak.estimate import Estimate, estimate
 from offpeak.ledger.records import Run, Spend
 from offpeak.plan import Plan, make_plan, run_folder
@@ -62,8 +63,14 @@ def preview(workload: Workload, site: Site, interval: Interval, *, count: int) -
         tolerant = replace(workload, max_failed=1.0)  # a bad row among so few is no reason to stop
         with _passing_plan(tolerant, site, interval, count, again=True) as plan:
             texts = _user_texts(site, plan)
+            rows = {} if workload.accept is None else rows_of(site.store, plan.folder, workload, texts)
             for raw in _first_lines(site, plan, count):
-                yield _ask(workload, site, client, orjson.loads(raw), texts)
+                asked = _ask(workload, site, client, orjson.loads(raw), texts)
+                if workload.accept is not None:
+                    asked = replace(
+                        asked, result=weighed(workload, asked.result, rows.get(asked.result.fingerprint))
+                    )
+                yield asked
     finally:
         client.close()
 

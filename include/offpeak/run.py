@@ -6,12 +6,14 @@ again: after a crash, by a second worker, or when it has already been done.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offpeak.assemble import STAGED, assemble
+from offpeak.assemble import STAGED, Assembled, assemble
 from offpeak.distribution import distribution
 from offpeak.due import due_at
 from offpeak.errors import BudgetError, CheckBroken, GateRefused, LedgerConflict, OffpeakError, SpecError
@@ -23,6 +25,7 @@ from offpeak.ledger.records import NewRun, NewShard, Run, ShardKey
 from offpeak.monthly import keep_to_month
 from offpeak.plan import Plan, make_plan
 from offpeak.replay import Replay, plan_replay, to_ask
+from offpeak.requires import require_passed
 from offpeak.shards import ShardFile, estimated_tokens
 from offpeak.spec import hash_of, spec_of
 from offpeak.states import RunState, ShardState
@@ -31,6 +34,7 @@ from offpeak.tables.table import Published, Staged
 
 if TYPE_CHECKING:
     from offpeak.checks import Verdict
+    from offpeak.checks.measures import Judged
     from offpeak.providers.provider import Account, Client
     from offpeak.site import Interval, Site
     from offpeak.workload import Workload
@@ -96,8 +100,9 @@ def new_replay(
 def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Run:
     """Open the run, or join the unfinished one, and plan it. Afterwards it is running, or past that.
 
-    Raises SpecError (no credentials), InputError (rows), BudgetError (the estimate is above the
-    budget), LedgerConflict (an unfinished run of the same interval asks something else).
+    Raises SpecError (no credentials), GateRefused (a suite it requires has not passed it), InputError (rows),
+    BudgetError (the estimate is above the budget), LedgerConflict (an unfinished run of the same interval asks
+    something else).
     """
     account = account_of(workload, site)
     _take_up_last(site, new)
@@ -106,6 +111,7 @@ def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Ru
         return run
     try:
         with site.ledger.stage(run.run_id, "plan"):
+            require_passed(workload, site, run)
             _rehearse(workload)
             earlier = harvest_earlier(workload, site)
             plan = _planned(workload, site, run, interval)
@@ -219,8 +225,6 @@ def check(workload: Workload, site: Site, run_id: str) -> Verdict | None:
     Raises GateRefused when the verdict is no, CheckBroken when a check could not be evaluated,
     ReconcileError when rows and outcomes do not add up. Nothing is published in any of these.
     """
-    from offpeak.checks import judge
-
     run = site.ledger.run(run_id)
     if run.state in (RunState.PUBLISHING, RunState.PUBLISHED):
         return None
@@ -231,9 +235,9 @@ def check(workload: Workload, site: Site, run_id: str) -> Verdict | None:
         now=site.now(),
     )
     with site.ledger.stage(run_id, "check"):
-        assembled, in_part = assemble(workload, site, run), partial_of(run) is not None
+        assembled = assemble(workload, site, run)
         with site.store.reading(f"{run.facts['folder']}/{STAGED}") as staged:
-            verdict = judge(staged, suite_of(workload, assembled, in_part=in_part), key=workload.rows.key)
+            verdict, measured = _judged(workload, site, run, assembled, staged)
             spread = distribution(workload, staged)
     facts = {
         "outcomes": dict(assembled.outcomes),
@@ -241,9 +245,27 @@ def check(workload: Workload, site: Site, run_id: str) -> Verdict | None:
         "dead_letters": assembled.dead_letters,
         "verdict": verdict.as_dict(),
         "distribution": spread,
+        **({"measured": measured} if measured else {}),
     }
     _decide(site, run_id, verdict, facts)
     return verdict
+
+
+def _judged(workload: Workload, site: Site, run: Run, assembled: Assembled, staged: Path) -> Judged:
+    """The verdict. Where there are no rows and nobody lists a check, nothing can be wrong with them."""
+    from offpeak.checks import judge
+    from offpeak.checks.measures import Judged, Measuring, with_measures
+    from offpeak.checks.verdict import NOTHING_TO_JUDGE
+
+    if not sum(assembled.outcomes.values()) and not workload.checks and workload.measures is None:
+        return Judged(NOTHING_TO_JUDGE, {})
+    suite = suite_of(workload, assembled, in_part=partial_of(run) is not None)
+    verdict = judge(staged, suite, key=workload.rows.key)
+    if workload.measures is None:
+        return Judged(verdict, {})
+    with tempfile.TemporaryDirectory(prefix="offpeak-measures-") as folder:
+        measuring = Measuring(workload=workload, site=site, run=run, staged=staged, folder=Path(folder))
+        return with_measures(verdict, workload.measures, measuring)
 
 
 def _decide(site: Site, run_id: str, verdict: Verdict, facts: Mapping[str, Any]) -> None:

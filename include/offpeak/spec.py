@@ -27,13 +27,13 @@ def spec_of(workload: Workload, *, limit: int | None, again: bool) -> dict[str, 
         "rows": workload.rows.describe(),
         "into": workload.into.describe(),
         "keep": list(workload.keep),
-        "asks": _asks(workload),
+        "asks": asks_of(workload),
         "limit": limit,
         "again": again,
     }
 
 
-def _asks(workload: Workload) -> str:
+def asks_of(workload: Workload) -> str:
     """What is asked, whatever the rows: a run whose like was published is not new."""
     ask = workload.ask
     parts = [ask.model, ask.endpoint, ask.form.kind, ask.form.schema, dict(ask.params)]

@@ -14,7 +14,7 @@ import orjson
 from offpeak.errors import InputError
 from offpeak.json_text import offsets_of
 from offpeak.render import Rendered, rendered
-from offpeak.requests import Fingerprints, slow_line
+from offpeak.requests import Fingerprints, slow_line, told_apart
 from offpeak.rows.source import Opening, RowBatch, RowProblem
 from offpeak.shards import Cut
 
@@ -147,6 +147,8 @@ class _Renderer:
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
         self._system, self._user = workload.templates
+        # a source may name a kept column of marks: rows of the same text and another mark are asked each for itself
+        self._apart = str(getattr(workload.rows, "apart", ""))
         self._fingerprints = Fingerprints(workload.provider_name, workload.ask)
         self._room = Cut.of(workload.provider.limits, 1).size_bytes
         self._envelope = len(self._line("x", "x"))
@@ -162,6 +164,8 @@ class _Renderer:
         system, user = rendered(self._system, records), rendered(self._user, records)
         problems = self._problems(keys, system, user)
         prints = self._fingerprints.of_column(system.texts, user.texts, system=system.constant)
+        if self._apart:
+            prints = told_apart(prints, records.column(self._apart))
         systems = _encoded(system)
         count = records.num_rows
         if problems:

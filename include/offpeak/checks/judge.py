@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from offpeak.checks.verdict import EXAMPLES, CheckResult, Example, Verdict, deci
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Great Expectations keeps its context for the whole process, and the stages of a pipeline end side by side."""
 _GAPS: dict[Kind, Gaps] = {"slices": "objects", "numbers": "floats", "hashed": "objects", "whole": "nullable"}
 
 
@@ -59,6 +62,11 @@ def judge(staged: Path, suite: Sequence[Check], *, key: str, slice_rows: int = S
     Memory is bounded by `slice_rows`, except that a check which needs a whole column gets that column.
     Raises CheckBroken when the file itself cannot be read; a single check that breaks is in the verdict.
     """
+    with _ONE_AT_A_TIME:
+        return _judge(staged, suite, key, slice_rows)
+
+
+def _judge(staged: Path, suite: Sequence[Check], key: str, slice_rows: int) -> Verdict:
     started = time.monotonic()
     file = StagedFile.open(staged, key)
     work = _Judging(file=file, engine=Engine(), slice_rows=slice_rows)

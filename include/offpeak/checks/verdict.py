@@ -84,6 +84,10 @@ class Verdict:
         }
 
 
+NOTHING_TO_JUDGE = Verdict(decision="yes", checks=(), seconds=0.0, gx_version="")
+"""Of a run without rows and without listed checks."""
+
+
 def decide(checks: Iterable[CheckResult]) -> Decision:
     """`no` if a critical check failed on data, else `broken` if one broke, else `yes`."""
     against = [one for one in checks if not one.success and one.severity == Severity.CRITICAL]

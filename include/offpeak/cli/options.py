@@ -12,6 +12,7 @@ import click
 from offpeak.errors import SpecError
 
 if TYPE_CHECKING:
+    from offpeak.pipeline import Pipelined
     from offpeak.site import Interval, Site
     from offpeak.workload import Workload
 
@@ -58,6 +59,22 @@ def load_workload(dag_file: str, rows_file: str | None) -> Workload:
 
     workload = load(dag_file)
     return workload if rows_file is None else with_rows(workload, rows_file)
+
+
+def load_to_run(dag_file: str, rows_file: str | None) -> Workload | Pipelined:
+    """The workload or the pipeline of a DAG file. SpecError for a pipeline that is to read another file: its
+    rows are made from its source in ways of its own."""
+    from offpeak.dag_files import load_spec
+    from offpeak.workload import Workload
+
+    spec = load_spec(dag_file)
+    if rows_file is None:
+        return spec
+    if not isinstance(spec, Workload):
+        raise SpecError(
+            f"--rows is for a workload, and {dag_file} is the pipeline {spec.name}. Leave it out."
+        )
+    return with_rows(spec, rows_file)
 
 
 def with_rows(workload: Workload, rows_file: str) -> Workload:

@@ -10,7 +10,7 @@ import click
 
 from offpeak.cli.alerting import Alerting
 from offpeak.cli.approve import settle_on_terminal, yes_option
-from offpeak.cli.options import interval_of, load_workload, open_site, workload_options
+from offpeak.cli.options import interval_of, load_to_run, open_site, workload_options
 from offpeak.errors import OffpeakError, SpecError
 
 if TYPE_CHECKING:
@@ -39,22 +39,29 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Run a workload: read its rows, ask them in batches, check the answers, publish the table.
+    """Run a workload: read its rows, ask them in batches, check the answers, publish the table. Of a pipeline
+    (a digest, embeddings, an evaluation suite), all its stages and its last step.
 
     An unfinished run of the same workload is taken up where it stands; nothing is submitted or paid
     twice. Exit code 0 only when the table was published; 3 when the checks refused it, 2 for a mistake
     in the workload or the command, 1 for any other failure.
     """
-    try:
-        workload = load_workload(dag_file, rows_file)
-        site = open_site(store, ledger)
-        new, interval = _which(workload, site, options)
-    except SpecError as error:
-        return _failed(None, None, error, as_json=as_json)
+    from offpeak.workload import Workload
+
     origin = {
         "dag_file": _absolute(dag_file),
         "rows_file": str(Path(rows_file).resolve()) if rows_file else None,
     }
+    try:
+        workload = load_to_run(dag_file, rows_file)
+        site = open_site(store, ledger)
+        if not isinstance(workload, Workload):
+            from offpeak.cli.pipeline import run_pipeline
+
+            return run_pipeline(workload.pipeline, site, options, origin, as_json=as_json)
+        new, interval = _which(workload, site, options)
+    except SpecError as error:
+        return _failed(None, None, error, as_json=as_json)
     return run_to_end(workload, site, new, interval, as_json=as_json, origin=origin)
 
 
@@ -90,7 +97,7 @@ def run_to_end(
             raise
         run_id = run.run_id
         site.ledger.note_run(run_id, origin, now=site.now())
-        _show_plan(run)
+        say_plan(run)
         settle_on_terminal(workload, site, run)
     except KeyboardInterrupt:
         _say_still_running(site, run_id)
@@ -151,7 +158,8 @@ def _interval(run: Run) -> Interval:
     return Interval(start=run.interval_start, end=run.interval_end)
 
 
-def _show_plan(run: Run) -> None:
+def say_plan(run: Run) -> None:
+    """What a planned run will send, and what it should cost."""
     from offpeak.cli.screen import usd
 
     facts = run.facts

@@ -23,12 +23,16 @@ TERMINAL_EVERY_SECONDS = 0.5
 
 
 class ProgressLine:
-    """One line that follows a run: rewritten on a terminal, printed now and then elsewhere."""
+    """One line that follows a run: rewritten on a terminal, printed now and then elsewhere.
 
-    def __init__(self, site: Site, run_id: str) -> None:
+    With `named` it says which run it is and is only printed: several of them follow runs side by side.
+    """
+
+    def __init__(self, site: Site, run_id: str, *, named: bool = False) -> None:
         self._site = site
         self._run_id = run_id
-        self._terminal = sys.stderr.isatty()
+        self._name = f"{run_id.partition('/')[0]}: " if named else ""
+        self._terminal = sys.stderr.isatty() and not named
         self._last_at = 0.0
         self._last = ""
 
@@ -37,7 +41,7 @@ class ProgressLine:
         if time.monotonic() - self._last_at < every and not happened.startswith(("checking", "publishing")):
             return
         self._last_at = time.monotonic()
-        line = progress_line(progress(self._site, self._run_id), self._site)
+        line = self._name + progress_line(progress(self._site, self._run_id), self._site)
         if line == self._last:
             return
         self._last = line

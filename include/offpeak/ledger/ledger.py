@@ -100,7 +100,8 @@ class Ledger:
         started_by: str | None = None,
         limit: int = 50,
     ) -> list[Run]:
-        """Newest first; with `started_by` only those of that caller."""
+        """Newest first; a `workload` such as `evals__*` names all that begin so, with `started_by` only those of
+        that caller."""
         from offpeak.ledger import runs
 
         with self._database.reading() as connection:

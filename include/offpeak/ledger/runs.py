@@ -44,7 +44,9 @@ def newest(
     limit: int,
 ) -> list[Run]:
     query = select(RUNS).order_by(desc(RUNS.c.created_at), desc(RUNS.c.sequence)).limit(limit)
-    if workload is not None:
+    if workload is not None and workload.endswith("*"):
+        query = query.where(RUNS.c.workload.startswith(workload.removesuffix("*"), autoescape=True))
+    elif workload is not None:
         query = query.where(RUNS.c.workload == workload)
     if states:
         query = query.where(RUNS.c.state.in_(states))

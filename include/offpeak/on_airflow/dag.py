@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TaskGroup, TriggerRule
+from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup, TriggerRule
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from offpeak.errors import SpecError
+from offpeak.on_airflow.lineage import published, read_by
 from offpeak.on_airflow.operators import CheckTask, PlanTask, PublishTask, ReportTask
-from offpeak.on_airflow.registry import register
+from offpeak.on_airflow.registry import register, register_pipeline
 from offpeak.on_airflow.shard_task import ShardTask
 
 if TYPE_CHECKING:
+    from offpeak.pipeline import Pipeline
     from offpeak.workload import Workload
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001  (Airflow reads a naive start in its own default zone)
@@ -30,15 +32,82 @@ def dag_of(workload: Workload, schedule: Any, options: dict[str, Any]) -> DAG | 
     """The DAG, or the task group when a DAG is being defined around the call."""
     if DagContext.get_current() is not None:
         if schedule is not None or options:
-            raise SpecError(
-                f"workload_dag({workload.name}) inside your own DAG makes a task group; schedule and DAG options "
-                "belong to your DAG."
-            )
+            raise SpecError(_OWN_DAG.format(name=workload.name))
         with TaskGroup(workload.name) as group:
             _tasks(workload)
         return group
+    settings = _settings(workload.name, workload, options)
+    with DAG(schedule=_timetable(schedule), **settings) as dag:
+        _tasks(workload, schedule)
+    return dag
+
+
+def dag_of_pipeline(pipeline: Pipeline, schedule: Any, options: dict[str, Any]) -> DAG | TaskGroup:
+    """The same for a pipeline: a task group for each stage, and the last step."""
+    if DagContext.get_current() is not None:
+        if schedule is not None or options:
+            raise SpecError(_OWN_DAG.format(name=pipeline.name))
+        with TaskGroup(pipeline.name) as group:
+            _layers(pipeline)
+        return group
+    settings = _settings(pipeline.name, pipeline.last, options)
+    settings["doc_md"] = options.get("doc_md", "\n\n".join(_doc(stage) for stage in pipeline.stages()))
+    with DAG(schedule=_timetable(schedule), **settings) as dag:
+        _layers(pipeline, schedule)
+    return dag
+
+
+def _layers(pipeline: Pipeline, schedule: Any = None) -> None:
+    from offpeak.on_airflow.pipeline_tasks import FinishTask
+
+    register_pipeline(pipeline)
+    finish = FinishTask(
+        task_id="finish",
+        pipeline=pipeline.name,
+        trigger_rule=TriggerRule.ALL_DONE,
+        outlets=[published(pipeline.name)],
+    )
+    before: list[Any] = []
+    for layer in pipeline.layers:
+        made = [_stage(pipeline, stage, schedule) for stage in layer]
+        for plan, shards, settle in made:
+            before >> plan if before else None
+            # a failed shard fails `settle` at once; the last step waits for the others, which go on
+            [shards, settle] >> finish
+        before = [settle for _, _, settle in made]
+
+
+def _stage(pipeline: Pipeline, stage: Workload, schedule: Any) -> tuple[Any, Any, Any]:
+    """Plan, shards and settling of one stage."""
+    from offpeak.on_airflow.pipeline_tasks import SettleTask
+
+    name = stage.name
+    with TaskGroup(name.removeprefix(f"{pipeline.name}__")):
+        plan = PlanTask(
+            task_id="plan", workload=name, pipeline=pipeline.name, inlets=read_by(stage, schedule)
+        )
+        shards = _shards(name, plan)
+        settle = SettleTask(
+            task_id="settle",
+            workload=name,
+            plan=plan.task_id,
+            trigger_rule=TriggerRule.NONE_FAILED,
+            # the pipeline's own name is said by its last step
+            outlets=[] if name == pipeline.name else [published(name)],
+        )
+        plan >> shards >> settle
+        if stage.approve_above_usd is not None:
+            plan >> _approval(name, plan.task_id) >> shards
+    return plan, shards, settle
+
+
+_OWN_DAG = "workload_dag({name}) inside your own DAG makes a task group; schedule and DAG options belong to your DAG."
+
+
+def _settings(dag_id: str, workload: Workload, options: dict[str, Any]) -> dict[str, Any]:
+    """The DAG's arguments: ours, then the user's."""
     settings: dict[str, Any] = {
-        "dag_id": workload.name,
+        "dag_id": dag_id,
         "start_date": START,
         "catchup": False,
         "max_active_runs": 1,
@@ -48,9 +117,7 @@ def dag_of(workload: Workload, schedule: Any, options: dict[str, Any]) -> DAG | 
         **options,
     }
     settings["default_args"] = RETRIES | settings.get("default_args", {})
-    with DAG(schedule=_timetable(schedule), **settings) as dag:
-        _tasks(workload)
-    return dag
+    return settings
 
 
 def _deadline(workload: Workload) -> dict[str, Any]:
@@ -62,20 +129,25 @@ def _deadline(workload: Workload) -> dict[str, Any]:
     return {"deadline": deadlines(workload)}
 
 
-def _tasks(workload: Workload) -> None:
+def _shards(workload: str, plan: PlanTask) -> Any:
+    """One mapped task for each shard."""
+    return ShardTask.partial(
+        task_id="shard", workload=workload, plan=plan.task_id, map_index_template="shard {{ task.number }}"
+    ).expand(number=plan.output)
+
+
+def _tasks(workload: Workload, schedule: Any = None) -> None:
     register(workload)
     name = workload.name
-    plan = PlanTask(task_id="plan", workload=name)
-    shards = ShardTask.partial(
-        task_id="shard", workload=name, plan=plan.task_id, map_index_template="shard {{ task.number }}"
-    ).expand(number=plan.output)
+    plan = PlanTask(task_id="plan", workload=name, inlets=read_by(workload, schedule))
+    shards = _shards(name, plan)
     # a run in which nothing is left to ask has no shards; it is still checked and published
     check = CheckTask(task_id="check", workload=name, plan=plan.task_id, trigger_rule=TriggerRule.NONE_FAILED)
     publish = PublishTask(
         task_id="publish",
         workload=name,
         plan=plan.task_id,
-        outlets=[Asset(name=f"offpeak_{name}")],
+        outlets=[published(name)],
     )
     report = ReportTask(task_id="report", workload=name, plan=plan.task_id)
     plan >> shards >> check >> publish >> report.as_teardown()

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from offpeak.errors import OffpeakError
-from offpeak.on_airflow.registry import registered
+from offpeak.on_airflow.registry import registered, registered_pipeline
 from offpeak.on_airflow.site import airflow_site, interval_of
 from offpeak.site import Interval
 
@@ -48,20 +48,26 @@ def alerting(site: Site, workload: Workload, run_id: str) -> Iterator[None]:
 
 
 class PlanTask(BaseOperator):
-    """Reads the rows and cuts the shards; gives the shards' numbers to the mapped task."""
+    """Reads the rows and cuts the shards; gives the shards' numbers to the mapped task.
+
+    `pipeline` is the one that the workload is a stage of, if it is one."""
 
     ui_color = "#e8f0ea"
 
-    def __init__(self, *, workload: str, **options: Any) -> None:
+    def __init__(self, *, workload: str, pipeline: str = "", **options: Any) -> None:
         super().__init__(**options)
         self.workload = workload
+        self.pipeline = pipeline
 
     def execute(self, context: Any) -> list[int]:
         from offpeak.run import start
 
         site = airflow_site()
         with airflow_errors():
-            workload, new, interval = _new(registered(self.workload), site, context)
+            if self.pipeline:
+                workload, new, interval = _new_stage(self.pipeline, self.workload, site, context)
+            else:
+                workload, new, interval = _new(registered(self.workload), site, context)
             try:
                 run = start(workload, site, new, interval)
             except OffpeakError as error:
@@ -107,6 +113,30 @@ def _new(workload: Workload, site: Site, context: Any) -> tuple[Workload, NewRun
     limit, again = conf.get("limit"), bool(conf.get("again"))
     new = new_run(workload, site, interval, limit=limit, again=again, started_by=started_by)
     return workload, new, interval
+
+
+def _new_stage(pipeline_name: str, name: str, site: Site, context: Any) -> tuple[Workload, NewRun, Interval]:
+    """The run of a stage: `limit` cuts the rows of the first layer, what follows is made from them."""
+    from offpeak.errors import SpecError
+    from offpeak.run import new_run
+    from offpeak.stage import prepared
+
+    conf, started_by = context["dag_run"].conf or {}, context["dag_run"].run_id
+    pipeline, interval = registered_pipeline(pipeline_name), interval_of(context)
+    if "replay" in conf:
+        raise SpecError(
+            f"A replay is of one workload, and {pipeline_name} is a pipeline of several. Nothing was sent. Use "
+            f"`offpeak dead-letters replay {conf['replay']}`, then run the pipeline again."
+        )
+    workload = prepared(pipeline, registered(name), site, interval)
+    first = name in {stage.name for stage in pipeline.layers[0]}
+    again = bool(conf.get("again")) or name in pipeline.again
+    limit = conf.get("limit") if first else None
+    return (
+        workload,
+        new_run(workload, site, interval, limit=limit, again=again, started_by=started_by),
+        interval,
+    )
 
 
 def replay_of_conf(conf: Mapping[str, Any]) -> Replay:

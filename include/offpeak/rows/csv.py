@@ -56,7 +56,7 @@ class CsvRows:
     def batches(self, opening: Opening) -> Iterator[RowBatch]:
         import pyarrow as pa
 
-        files = find_files(self.addresses, opening.store)
+        files = find_files(self.addresses, opening.store, opening.interval.key)
         where = files[0].address if len(files) == 1 else f"{self.describe()} ({len(files)} files)"
         encodings = {file.address: self._encoding(file) for file in files}
         headers = {file.address: self._header(file, encodings[file.address]) for file in files}

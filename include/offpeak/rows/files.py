@@ -83,15 +83,17 @@ def checked_addresses(kind: str, address: str | Sequence[str], key: str) -> tupl
     return addresses
 
 
-def find_files(addresses: Sequence[str], store: Store) -> list[SourceFile]:
+def find_files(addresses: Sequence[str], store: Store, interval_key: str = "") -> list[SourceFile]:
     """The files of every address, each file once: in the order of the addresses, by name within one.
+
+    `{store}` stands for the store's root, `{interval}` for the name of the run's interval.
 
     A name that exists as it is written is that file, even if it holds `*` or `[`. InputError when an
     address matches no file, is a folder, or cannot be listed.
     """
     found: dict[str, SourceFile] = {}
     for address in addresses:
-        expanded = store.expand(address)
+        expanded = store.expand(address).replace("{interval}", interval_key)
         files = _remote_files(expanded) if is_remote(expanded) else _local_files(expanded)
         found.update((file.address, file) for file in files)
     return list(found.values())

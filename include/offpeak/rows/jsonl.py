@@ -60,7 +60,7 @@ class JsonlRows:
         return f"jsonl {', '.join(without_login(address) for address in self.addresses)}"
 
     def batches(self, opening: Opening) -> Iterator[RowBatch]:
-        files = find_files(self.addresses, opening.store)
+        files = find_files(self.addresses, opening.store, opening.interval.key)
         where = files[0].address if len(files) == 1 else f"{self.describe()} ({len(files)} files)"
         shapes: dict[str, Shape] = {}
         wanted = None if opening.columns is None else dict.fromkeys((*opening.columns, self.key))

@@ -44,7 +44,7 @@ class ParquetRows:
         return f"parquet {', '.join(without_login(address) for address in self.addresses)}"
 
     def batches(self, opening: Opening) -> Iterator[RowBatch]:
-        files = find_files(self.addresses, opening.store)
+        files = find_files(self.addresses, opening.store, opening.interval.key)
         where = files[0].address if len(files) == 1 else f"{self.describe()} ({len(files)} files)"
         types = _types(files)
         wanted = wanted_columns(opening, self.key, types, where)

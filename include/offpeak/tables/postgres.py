@@ -184,8 +184,8 @@ class OpenPostgres:
 
         if not pa.types.is_fixed_size_list(column.type):
             return
-        name = quoted(column.name)
-        query = f"SELECT cardinality({name}) FROM {self._target} WHERE {name} IS NOT NULL LIMIT 1"
+        name, kind = quoted(column.name), pg_type(column.type)
+        query = f"SELECT cardinality({name}::{kind}) FROM {self._target} WHERE {name} IS NOT NULL LIMIT 1"
         found = session.execute(query).fetchone()
         if found and found[0] != column.type.list_size:
             raise cannot_hold(
@@ -240,7 +240,8 @@ class OpenPostgres:
     def _latest(self, session: psycopg.Connection[Any], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         import psycopg
 
-        names = ", ".join(f"t.{quoted(each.name)}" for each in schema)
+        # as the type that was staged: what is kept of a vector may be another type that casts to it
+        names = ", ".join(f"t.{quoted(each.name)}::{pg_type(each.type)}" for each in schema)
         with psycopg.RawServerCursor(session, "offpeak_answered") as cursor:
             # the narrow sort picks the rows; only those are then read whole
             cursor.execute(
