@@ -158,14 +158,17 @@ def _write_staged(sql: duckdb.DuckDBPyConnection, path: Path, layout: Layout, ru
 
 def _write_dead_letters(sql: duckdb.DuckDBPyConnection, path: Path, key: str, *, any_there: bool) -> None:
     """Every row without an answer, with what is needed to look into it and to ask it again."""
-    source = (
-        "FROM joined WHERE _outcome <> 'answered' ORDER BY _ordinal" if any_there else "FROM joined LIMIT 0"
+    # few of many: which ones is decided by the narrow columns, the wide ones are read for those alone
+    dead = "_outcome <> 'answered'" if any_there else "false"
+    sql.execute(
+        f"""CREATE TABLE dead AS
+            SELECT _ordinal, _outcome, _code, _reason, _round, _raw FROM joined WHERE {dead}"""
     )
     sql.execute(
-        f"""COPY (SELECT {quoted(key)}::VARCHAR AS key, _fingerprint AS fingerprint, _outcome AS outcome,
-                         _code AS code, _reason AS reason, _round AS rounds, _raw AS raw, _system AS system,
-                         _user AS user, _origin AS origin, _number AS number
-                  {source})
+        f"""COPY (SELECT r.{quoted(key)}::VARCHAR AS key, r._fingerprint AS fingerprint, d._outcome AS outcome,
+                         d._code AS code, d._reason AS reason, d._round AS rounds, d._raw AS raw,
+                         r._system AS system, r._user AS user, r._origin AS origin, r._number AS number
+                  FROM rows r JOIN dead d USING (_ordinal) ORDER BY _ordinal)
             TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)"""
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from offpeak.accept import accepted, rows_of
 from offpeak.canary import failed_alike
 from offpeak.intents import asks_again, is_escalated
 from offpeak.ledger.records import NewShard, Run, Shard, ShardKey, Spend
@@ -16,11 +16,12 @@ from offpeak.providers.provider import Batch, Client, Provider
 from offpeak.realtime.segments import replies
 from offpeak.reconcile import reconcile
 from offpeak.replied import NOT_ASKED, replied
-from offpeak.requests import FINGERPRINT_BYTES, custom_id, dump_line, read_custom_id
+from offpeak.requests import custom_id, dump_line
 from offpeak.result_writer import ResultWriter
 from offpeak.results import Answered, Origin, Result, Tally
 from offpeak.rounds import MORE_ROOM_FACTOR, Again, note
-from offpeak.shards import Cut, estimated_tokens, lines_of, new_tag, shard_file
+from offpeak.sent import Sent
+from offpeak.shards import Cut, estimated_tokens, new_tag, shard_file
 from offpeak.states import Route
 
 if TYPE_CHECKING:
@@ -81,19 +82,23 @@ def _collect(workload: Workload, site: Site, shard: Shard, source: _Source) -> T
     folder = str(site.ledger.run(shard.key.run_id).facts["folder"])
     tally = Tally()
     results = f"{folder}/results/r{shard.key.round}-{shard.key.number:05d}.parquet"
-    with site.store.reading(shard.file) as sent_file:
+    with Sent(store=site.store, file=shard.file, tag=shard.tag, provider=workload.provider) as sent:
+        fingerprints = sent.fingerprints()
         with (
             site.store.writing(results) as path,
             ResultWriter(workload, path, tally, source.origin) as writer,
         ):
-            for found in source.results(_sent(workload, sent_file, shard.tag), tally):
+            asked = source.results(fingerprints, tally)
+            for found in accepted(
+                workload, asked, lambda: rows_of(site.store, folder, workload, fingerprints)
+            ):
                 if isinstance(found, Answered):
                     writer.add_many(found)
                 else:
                     writer.add(found)
         following = None
         if tally.again and asks_again(site.ledger.run(shard.key.run_id)):
-            following = _next_shard(workload, site, shard, sent_file, tally)
+            following = _next_shard(workload, site, shard, sent, tally)
     done = replace(
         shard,
         results=results,
@@ -111,36 +116,14 @@ def _collect(workload: Workload, site: Site, shard: Shard, source: _Source) -> T
     return tally
 
 
-def _sent(workload: Workload, path: Path, tag: str) -> Iterator[str]:
-    """The fingerprints in a shard file."""
-    read = _reader(workload.provider, tag)
-    for line in lines_of(path):
-        fingerprint = read(line)
-        assert fingerprint is not None, "a shard file holds only its own requests"
-        yield fingerprint
-
-
-def _reader(provider: Provider, tag: str) -> Callable[[bytes], str | None]:
-    """Reads the fingerprint of a line of the shard with this tag: from its beginning, where it is as we write it."""
-    ours = b'{"custom_id":"%b-' % tag.encode()
-    start, end = len(ours), len(ours) + 2 * FINGERPRINT_BYTES
-
-    def read(line: bytes) -> str | None:
-        if line.startswith(ours) and line.startswith(b'"', end):
-            return line[start:end].decode()
-        return read_custom_id(provider.custom_id(orjson.loads(line)), tag)
-
-    return read
-
-
-def _next_shard(workload: Workload, site: Site, shard: Shard, sent_file: Path, tally: Tally) -> NewShard:
+def _next_shard(workload: Workload, site: Site, shard: Shard, sent: Sent, tally: Tally) -> NewShard:
     """The requests to ask again, each in its way, as the same shard's next round."""
     tag, round_number = new_tag(), shard.key.round + 1
     folder = shard.file.rsplit("/shards/", 1)[0]
     name = shard_file(folder, round_number, shard.key.number, tag)
     count = size = 0
     with site.store.writing(name) as path, path.open("wb") as out:
-        for line in _asked_again(workload, sent_file, shard.tag, tag, tally):
+        for line in _asked_again(workload, sent, tag, tally):
             out.write(line)
             count += 1
             size += len(line)
@@ -163,19 +146,14 @@ def _route_of_next(run: Run, shard: Shard) -> Route:
     return Route.REALTIME if is_escalated(run, shard.key.number) else shard.route
 
 
-def _asked_again(
-    workload: Workload, sent_file: Path, old_tag: str, tag: str, tally: Tally
-) -> Iterator[bytes]:
+def _asked_again(workload: Workload, sent: Sent, tag: str, tally: Tally) -> Iterator[bytes]:
     provider = workload.provider
+    lines = list(sent.lines(tally.again.keys()))
     # a shard that was full must not outgrow the provider's limit by its notes: they have the bytes that
     # were free, and those of the requests that are not asked again
-    spare = Cut.of(provider.limits, 1).size_bytes - sent_file.stat().st_size
-    read = _reader(provider, old_tag)
-    for raw in lines_of(sent_file):
-        fingerprint = read(raw)
+    spare = Cut.of(provider.limits, 1).size_bytes - sum(len(line.raw) + 1 for line in lines)
+    for fingerprint, raw in lines:
         spare += len(raw) + 1
-        if fingerprint is None or fingerprint not in tally.again:
-            continue
         line = orjson.loads(raw)
         line["custom_id"] = custom_id(tag, fingerprint)
         how, reason = tally.again[fingerprint]

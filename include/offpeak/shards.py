@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from offpeak.json_text import offsets_of
 from offpeak.providers.provider import Limits
 from offpeak.requests import TAG_BYTES
 from offpeak.store import Store
@@ -32,6 +33,11 @@ def new_tag() -> str:
 def shard_file(folder: str, round_number: int, number: int, tag: str) -> str:
     """The shard's name in the store."""
     return f"{folder}/shards/r{round_number}-{number:05d}-{tag}.jsonl"
+
+
+def index_of(shard_file: str) -> str:
+    """The name of the index beside a shard: its fingerprints and where their lines end (see sent.py)."""
+    return f"{shard_file}.index"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,7 @@ class ShardWriter:
         self._stack = ExitStack()
         self._out: IO[bytes] | None = None
         self._count = self._bytes = 0
+        self._index: list[tuple[np.ndarray, np.ndarray]] = []
         self.tag = new_tag()
         self.written: list[ShardFile] = []
 
@@ -89,12 +96,14 @@ class ShardWriter:
         free = self._cut.size_bytes - self._bytes
         return min(int(ends.searchsorted(free, "right")), self._most() - self._count)
 
-    def write(self, lines: bytes | memoryview | pa.Buffer, count: int) -> None:
-        """Write so many lines, as `fit` allowed them."""
+    def write(self, lines: bytes | memoryview | pa.Buffer, prints: pa.Array, ends: np.ndarray) -> None:
+        """Write the lines of these fingerprints, as many as `fit` allowed. `ends` are as for `fit`."""
+        count = len(prints)
         if self._out is None:
             path = self._stack.enter_context(self._store.writing(self._file()))
             self._out = self._stack.enter_context(path.open("wb", buffering=0))
         data = memoryview(lines)
+        self._index.append((_packed(prints), ends + self._bytes))
         self._count += count
         self._bytes += len(data)
         while data:  # an unbuffered write may take only a part
@@ -120,6 +129,7 @@ class ShardWriter:
 
     def _close(self) -> None:
         file = self._file()
+        self._write_index(file)
         self._stack.close()
         self.written.append(
             ShardFile(
@@ -131,8 +141,27 @@ class ShardWriter:
             )
         )
         self._out, self._count, self._bytes = None, 0, 0
+        self._index = []
         self._stack = ExitStack()
         self.tag = new_tag()
+
+    def _write_index(self, file: str) -> None:
+        import numpy as np
+
+        prints, ends = zip(*self._index, strict=True)
+        index = np.empty(self._count, [("fingerprint", prints[0].dtype), ("end", "<i8")])
+        index["fingerprint"], index["end"] = np.concatenate(prints), np.concatenate(ends)
+        with self._store.writing(index_of(file)) as path, path.open("wb") as out:
+            np.save(out, index, allow_pickle=False)
+
+
+def _packed(prints: pa.Array) -> np.ndarray:
+    """Fingerprints, all as long as the first one, as an array of that many bytes each."""
+    import numpy as np
+
+    first, *_, last = offsets_of(prints)
+    width = (last - first) // len(prints)
+    return np.frombuffer(prints.buffers()[2], np.dtype((np.bytes_, width)), len(prints), offset=first)
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from offpeak.shards import (
     Cut,
     ShardWriter,
     estimated_tokens,
+    index_of,
     lines_of,
     new_tag,
     shard_file,
@@ -25,13 +28,19 @@ from offpeak.shards import (
 from offpeak.store import Store
 
 
+def prints(*lines: bytes) -> pa.Array:
+    """A made-up fingerprint for each line."""
+    return pa.array([hashlib.blake2b(line, digest_size=16).hexdigest() for line in lines], pa.string())
+
+
 def add(writer: ShardWriter, *lines: bytes) -> None:
     """As many lines at once as fit, again and again."""
     ends = np.cumsum([len(line) for line in lines])
     done = 0
     while done < len(lines):
         count = writer.fit(ends[done:] - (ends[done - 1] if done else 0))
-        writer.write(b"".join(lines[done : done + count]), count)
+        part = lines[done : done + count]
+        writer.write(b"".join(part), prints(*part), np.cumsum([len(line) for line in part]))
         done += count
 
 
@@ -64,7 +73,7 @@ def test_no_line_is_lost_or_doubled_and_no_limit_is_broken(
         assert shard.size_bytes == path.stat().st_size <= cut.size_bytes
         assert shard.request_count == len(list(lines_of(path)))
         assert shard.file == shard_file(folder, 1, shard.number, shard.tag)
-    assert sorted(store.names(f"{folder}/shards/*")) == sorted(shard.file for shard in shards)
+    assert sorted(store.names(f"{folder}/shards/*.jsonl")) == sorted(shard.file for shard in shards)
     for one, following in pairwise(shards):
         first = sizes[sum(s.request_count for s in shards[: one.number])]
         full = one.request_count == cut.requests or one.size_bytes + first > cut.size_bytes
@@ -79,7 +88,7 @@ def test_each_shard_has_a_tag_of_its_own_and_the_next_line_is_made_with_it(store
     assert writer.fit(np.array([2])) == 1
     second = writer.tag
     assert second != first
-    writer.write(b"b\n", 1)
+    writer.write(b"b\n", prints(b"b\n"), np.array([2]))
     assert [shard.tag for shard in writer.finish()] == [first, second]
 
 
@@ -87,20 +96,22 @@ def test_a_crash_leaves_finished_shards_and_no_part_of_the_open_one(store: Store
     folder = f"runs/{secrets.token_hex(6)}"
     writer = ShardWriter(store, folder, Cut(requests=2, size_bytes=100))
     add(writer, b"1\n", b"2\n", b"3\n")
-    assert len(store.names(f"{folder}/shards/*")) == 1
+    assert len(store.names(f"{folder}/shards/*.jsonl")) == 1
     error = RuntimeError("no room on the disk")
     writer.abandon(error)
-    assert store.names(f"{folder}/shards/*") == [writer.written[0].file]
-    assert len(list((Path(store.root) / folder / "shards").iterdir())) == 1
+    assert store.names(f"{folder}/shards/*.jsonl") == [writer.written[0].file]
+    left = {path.name for path in (Path(store.root) / folder / "shards").iterdir()}
+    first = Path(writer.written[0].file).name
+    assert left == {first, index_of(first)}
 
 
 def test_an_open_shard_is_not_visible(store: Store) -> None:
     folder = f"runs/{secrets.token_hex(6)}"
     writer = ShardWriter(store, folder, Cut(requests=10, size_bytes=100))
     add(writer, b"1\n")
-    assert store.names(f"{folder}/shards/*") == []
+    assert store.names(f"{folder}/shards/*.jsonl") == []
     writer.finish()
-    assert len(store.names(f"{folder}/shards/*")) == 1
+    assert len(store.names(f"{folder}/shards/*.jsonl")) == 1
 
 
 def test_no_requests_make_no_shard(store: Store) -> None:
