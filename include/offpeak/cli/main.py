@@ -18,6 +18,8 @@ _COMMANDS = {
     "extend": ("offpeak.cli.extend", "Give a run more time."),
     "publish": ("offpeak.cli.publish", "Publish what a run has, without its open rows."),
     "cancel": ("offpeak.cli.cancel", "Cancel a run's batches and keep what they finished."),
+    "search": ("offpeak.cli.search", "Show the chunks of a corpus nearest to a question."),
+    "vectors": ("offpeak.cli.vectors", "List the versions of vectors, or go back to one."),
     "sweep": ("offpeak.cli.sweep", "Find paid batches that no living run looks after."),
     "emulate": ("offpeak.cli.emulate", "Serve the providers' APIs on localhost, for trials and tests."),
 }
