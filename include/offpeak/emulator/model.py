@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +18,9 @@ from offpeak.emulator.wire import ApiError, JsonObject
 Finish = Literal["stop", "length", "refusal"]
 SUMMARY_SENTENCES = 3
 SCHEMAS_KEPT = 64
+MISREAD: Mapping[str, float] = {"nano": 0.08, "lite": 0.05}
+"""By a part of the model's name: the share of texts of which it reads only the first words."""
+WORDS_MISREAD = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,8 @@ class StandIn:
             fit = self._fits[key] = _compiled(prompt)
             if len(self._fits) > SCHEMAS_KEPT:
                 self._fits.popitem(last=False)
-        return orjson.dumps(fit(Source(prompt.user))).decode()
+        text = _beginning(prompt.user) if misreads(prompt) else prompt.user
+        return orjson.dumps(fit(Source(text))).decode()
 
 
 def _compiled(prompt: Prompt) -> Fit:
@@ -79,6 +84,17 @@ def _compiled(prompt: Prompt) -> Fit:
     except (TypeError, ValueError, AttributeError) as error:
         # A schema that is none, such as `minItems: "two"`, is the caller's mistake and not ours.
         raise ApiError(status=400, message=f"Invalid schema: {error}", code="invalid_json_schema") from error
+
+
+def misreads(prompt: Prompt) -> bool:
+    """Whether this model, a small one by its name, gets this text wrong: the same texts at every call."""
+    share = max((MISREAD.get(part, 0.0) for part in prompt.model.split("-")), default=0.0)
+    drawn = zlib.crc32(f"{prompt.model} {prompt.user}".encode("utf-8", "surrogatepass"))
+    return drawn % 10_000 < 10_000 * share
+
+
+def _beginning(text: str) -> str:
+    return " ".join(text.split()[:WORDS_MISREAD])
 
 
 def summary(prompt: Prompt) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from offpeak.emulator import citing
 from offpeak.emulator import text as reading
 from offpeak.emulator.labels import Labels
-from offpeak.emulator.strings import format_fitter, string_fitter
+from offpeak.emulator.strings import SHORT_NAMES, format_fitter, string_fitter
 from offpeak.emulator.wire import JsonObject
 
 MAX_DEPTH = 12  # a schema that refers to itself is closed with its simplest value below this
@@ -21,8 +23,22 @@ DEFAULT_ITEMS = 2
 class Source:
     """The user text, read once however many fields ask."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, ids: tuple[str, ...] = ()) -> None:
         self.text = text
+        self.ids = ids
+        """Of the mark that the text stands under, where it is a sentence of a marked text."""
+
+    @cached_property
+    def marked(self) -> Mapping[str, tuple[str, ...]]:
+        return citing.marked(self.text)
+
+    def parts(self, limit: int) -> list[Source]:
+        """The sentences that say most; of a marked text they speak of different things, and know their ids."""
+        if self.marked:
+            return [Source(*theme) for theme in citing.themes(self.marked, limit)]
+        return [
+            Source(part, self.ids) for part in reading.best_sentences(self.sentences, limit) or [self.text]
+        ]
 
     @cached_property
     def stems(self) -> Counter[str]:
@@ -34,7 +50,7 @@ class Source:
 
     @cached_property
     def sentences(self) -> list[str]:
-        return reading.sentences(self.text)
+        return list(self.marked) or reading.sentences(self.text)
 
     @cached_property
     def numbers(self) -> list[float]:
@@ -143,19 +159,49 @@ def _object(schema: JsonObject, place: Place) -> Fit:
 
 
 def _array(schema: JsonObject, place: Place) -> Fit:
-    least, most = int(schema.get("minItems") or 0), schema.get("maxItems")
-    limit = max(least, DEFAULT_ITEMS if most is None else min(DEFAULT_ITEMS, int(most)))
+    least, most = int(schema.get("minItems") or 0), _told(schema, "maxItems")
     if place.depth > MAX_DEPTH // 2 and least == 0:
         return _constant([])
+    inner = _resolved(schema.get("items") or {}, place.root)
+    if _type_of(inner) == "string" and citing.asks_for_ids(place.name):
+        return _ids(inner, place, least, most)
+
+    def limit_of(source: Source) -> int:
+        wanted = DEFAULT_ITEMS
+        if source.marked:  # the shorter the text, the fewer there are to make of it
+            wanted = min(citing.MOST_SENTENCES, max(citing.FEWEST_SENTENCES, len(source.marked) // 4))
+        return max(least, wanted if most is None else min(wanted, most))
+
     fit = _compile(schema.get("items", {}), place)
     distinct = bool(schema.get("uniqueItems"))
 
     def items(source: Source) -> list[Any]:
-        parts = reading.best_sentences(source.sentences, limit) or [source.text]
-        found = [fit(Source(parts[i % len(parts)])) for i in range(max(least, min(limit, len(parts))))]
+        limit = limit_of(source)
+        parts = source.parts(limit)
+        found = [fit(parts[i % len(parts)]) for i in range(max(least, min(limit, len(parts))))]
         return [item for i, item in enumerate(found) if item not in found[:i]] if distinct else found
 
     return items
+
+
+def _ids(inner: JsonObject, place: Place, least: int, most: int | None) -> Fit:
+    """An array of ids: those that the text stands under; without marks, an array of strings like any other."""
+    limit = max(least, citing.MOST_IDS if most is None else min(citing.MOST_IDS, most))
+    plain = _compile(inner, place)
+
+    def ids(source: Source) -> list[Any]:
+        found = source.ids or next(iter(source.marked.values()), ())
+        return list(found[:limit]) or [plain(source)]
+
+    return ids
+
+
+def _told(schema: JsonObject, word: str) -> int | None:
+    """A limit, also where it is told in words because the provider's grammar cannot hold it: `(maxItems: 8)`."""
+    if word in schema:
+        return int(schema[word])
+    told = re.search(rf"\b{word}: (\d+)", str(schema.get("description") or ""))
+    return int(told[1]) if told else None
 
 
 def _boolean(schema: JsonObject, place: Place) -> Fit:
@@ -198,8 +244,15 @@ def _string(schema: JsonObject, place: Place) -> Fit:
         fit = format_fitter(str(schema["format"]))
         if fit is not None:
             return lambda source: fit(source.text)
-    extract = string_fitter(place.name, place.about, schema.get("minLength"), schema.get("maxLength"))
-    return lambda source: extract(source.sentences)
+    short = bool(SHORT_NAMES & set(reading.name_words(place.name)))
+    extract = string_fitter(place.name, place.about, schema.get("minLength"), _told(schema, "maxLength"))
+
+    def string(source: Source) -> str:
+        # of a marked text a whole short sentence is the better headline
+        brief = citing.brief(source.marked) if source.marked and short else ""
+        return brief or extract(source.sentences)
+
+    return string
 
 
 _MAKERS: dict[str, Callable[[JsonObject, Place], Fit]] = {
