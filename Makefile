@@ -20,8 +20,12 @@ install: .venv/.installed ## Set up .venv with the pinned packages and the comma
 	@touch $@
 
 .PHONY: demo
-demo: install ## Run WORKLOAD (ticket_triage) on a real Airflow and the emulator, in about two minutes
+demo: install ## Run WORKLOAD (ticket_triage) for two nights on a real Airflow and the emulator, in about three minutes
 	@exec $(RUN) offpeak.demo run $(WORKLOAD)
+
+.PHONY: demo-all
+demo-all: install ## The same for every workload, one after the other, in about ten minutes
+	@exec $(RUN) offpeak.demo run --all
 
 .PHONY: up
 up: install ## Keep Airflow up with the DAGs until Ctrl-C; asks real providers if .env or the environment names one

@@ -85,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def interrupted(project: Path) -> Screen:
     """A demo that was ended while its batch was at the provider."""
-    screen = Screen(project, "run", OPENAI_API_KEY="sk-real-key-of-the-newcomer")
+    screen = Screen(project, "run", "--nights", "1", OPENAI_API_KEY="sk-real-key-of-the-newcomer")
     screen.until(r"running · .* 0/\d batches ended")
     assert screen.end(signal.SIGTERM) == 130
     return screen
@@ -104,7 +104,7 @@ def test_the_demo_says_that_it_leaves_a_real_key_aside(interrupted: Screen) -> N
 def test_the_demo_after_it_shows_table_verdict_labels_money_and_report(
     project: Path, interrupted: Screen
 ) -> None:
-    screen = Screen(project, "run")
+    screen = Screen(project, "run", "--nights", "1")
     assert screen.end() == 0, screen.text
     shown = screen.text
     assert "(6,000 rows: 6,000 answered)" in shown
@@ -115,7 +115,9 @@ def test_the_demo_after_it_shows_table_verdict_labels_money_and_report(
         r"Against the known labels of 6,000 rows: intent \d\d\.\d% right, urgency \d\d\.\d% right", shown
     )
     assert re.search(
-        r"5,\d\d\d requests for 6,000 rows .* in 3 batches: \$0\.\d+; the same in realtime: \$0\.\d+", shown
+        r"ticket_triage: 5,\d\d\d requests for 6,000 rows .* in 3 batches: \$0\.\d+ at the prices of gpt-5-mini; "
+        r"the same in realtime: \$0\.\d+",
+        shown,
     )
     assert "Simulated money" in shown
     report = re.search(r"^The report: (.*)$", shown, re.M)
@@ -133,7 +135,7 @@ def test_a_demo_that_fails_says_where_and_why_and_leaves_nothing_running(
     good = rows.read_bytes()
     rows.write_bytes(b"this is no parquet file")
     try:
-        screen = Screen(project, "run")
+        screen = Screen(project, "run", "--nights", "1")
         assert screen.end() == 1
     finally:
         rows.write_bytes(good)

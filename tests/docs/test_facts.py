@@ -15,6 +15,7 @@ from offpeak.cli import main as command
 from offpeak.cli import run as run_command
 from offpeak.cli.main import group
 from offpeak.emulator import FAULTS
+from offpeak.evals.gate import EXIT_CODES
 from offpeak.ledger import NewRun
 from offpeak.ledger.schema import METADATA
 from offpeak.prices import data_date
@@ -73,7 +74,7 @@ def test_every_outcome_has_its_rule_for_the_next_round() -> None:
 def test_every_exit_code_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = {int(code): meaning for code, meaning in table("running.md", "code")}
     made = {_code_of(kind) for kind in _kinds(errors.OffpeakError)}
-    assert codes.keys() == made | {0, 130}
+    assert codes.keys() == made | {0, 130} | set(EXIT_CODES.values())
     assert _code_of(errors.SpecError) == 2
     assert "mistake" in codes[2]
     assert _code_of(errors.GateRefused) == 3

@@ -1,8 +1,8 @@
-"""What the demo says at its end: the table, the verdict, the labels, the money, the report."""
+"""What the demo says at the end of a night: the table, the verdict, the labels, the money, the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,31 @@ if TYPE_CHECKING:
     from offpeak.workload import Workload
 
 ROWS_SHOWN = 10
+SIMULATED = "  Simulated money: real prices, but the emulator's tokens. Nothing was paid."
 
 
-def close(workload: Workload, site: Site, run: Run, sample: Sample, line: StatusLine) -> None:
-    """Say what was made of a published run."""
-    facts = summary(site, run.run_id)
+def close(dag_file: Path, site: Site, runs: Sequence[Run], sample: Sample, line: StatusLine) -> None:
+    """Say what was made of the published runs of one dag run, the latest first."""
+    from offpeak.dag_files import load_named
+
+    now = [site.ledger.run(run.run_id) for run in runs]
+    # of a pipeline the stage that ends it, which keeps what the last step said
+    last = next((run for run in now if "finished_said" in run.facts), now[0])
+    facts = summary(site, last.run_id)
+    workload = load_named(str(dag_file), last.workload)
     table = _published(workload, site, int(facts["table_rows"]))
     line.say(f"\nThe table: {facts['table']} ({facts['table_rows']:,} rows: {_counts(facts['outcomes'])})\n")
-    shown = [name for name in table.column_names if not name.startswith("_")] + ["_outcome"]
+    own = sample.shown or [name for name in table.column_names if not name.startswith("_")]
+    shown = [*own, "_outcome"]
     show_table(table.slice(0, ROWS_SHOWN), shown)
-    for part in (_verdict(run), _labels(workload, site, table, sample), _money(workload, facts)):
-        line.say("\n" + "\n".join(part))
+    parts = [_verdict(last), _labels(workload, site, table, sample)]
+    parts += [_money(run, summary(site, run.run_id)) for run in reversed(now)]
+    parts.append(iter([SIMULATED]) if any(run.facts["requests"] for run in now) else iter(()))
+    for part in parts:
+        if text := "\n".join(part):
+            line.say("\n" + text)
+    for told in last.facts.get("finished_said", ()):
+        line.say(told)
     line.say(f"\nThe report: {facts['report']}")
 
 
@@ -43,6 +57,9 @@ def _published(workload: Workload, site: Site, rows: int) -> pa.Table:
 
 def _verdict(run: Run) -> Iterator[str]:
     verdict: dict[str, Any] = run.facts["verdict"]
+    if not verdict["checks"]:
+        yield "There were no rows to check."
+        return
     yield f"The verdict of the checks: {verdict['decision']} (Great Expectations {verdict['gx_version']})"
     for check in verdict["checks"]:
         yield f"  {'ok' if check['success'] else 'NO'}  {check['sentence']}"
@@ -51,6 +68,8 @@ def _verdict(run: Run) -> Iterator[str]:
 def _labels(workload: Workload, site: Site, table: pa.Table, sample: Sample) -> Iterator[str]:
     import pyarrow.parquet as pq
 
+    if not sample.labels:
+        return
     truth = pq.read_table(Path(site.store.root) / sample.labels).to_pylist()
     shares = right_shares(table.to_pylist(), truth, workload.rows.key)
     told = ", ".join(f"{name} {share:.1%} right" for name, share in shares.items())
@@ -58,21 +77,23 @@ def _labels(workload: Workload, site: Site, table: pa.Table, sample: Sample) -> 
     yield f"  A stand-in that matches words gave the answers: this says nothing about {workload.model}."
 
 
-def _money(workload: Workload, facts: dict[str, Any]) -> Iterator[str]:
-    money = facts["cost_usd"]
+def _money(run: Run, facts: dict[str, Any]) -> Iterator[str]:
+    money, name = facts["cost_usd"], f"{facts['workload']}: "
+    if not facts["rows"]:
+        yield f"{name}there were no rows for it this time."
+        return
     if not facts["requests"]:
         yield (
-            f"Nothing was asked again and nothing was spent: all {facts['rows']:,} rows were answered by the "
+            f"{name}Nothing was asked again and nothing was spent: all {facts['rows']:,} rows were answered by the "
             "published table or by another row."
         )
         return
     batches = "1 batch" if facts["batches"] == 1 else f"{facts['batches']} batches"
     yield (
-        f"{facts['requests']:,} requests for {facts['rows']:,} rows ({facts['folded']:,} alike, "
+        f"{name}{facts['requests']:,} requests for {facts['rows']:,} rows ({facts['folded']:,} alike, "
         f"{facts['carried']:,} answered before) in {batches}: "
-        f"{usd(money['actual'])}; the same in realtime: {usd(money['realtime'])}."
+        f"{usd(money['actual'])} at the prices of {run.model}; the same in realtime: {usd(money['realtime'])}."
     )
-    yield f"  Simulated money: the real prices of {workload.model}, but the emulator's tokens. Nothing was paid."
 
 
 def _counts(outcomes: dict[str, int]) -> str:

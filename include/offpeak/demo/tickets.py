@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from offpeak.demo import phrases
 
-COUNT = 6_000
+COUNT, ADDED = 6_000, 180
 ROWS = "tickets/sample.parquet"
 LABELS = "labels/tickets.parquet"
 """Outside the folder that the workload reads, so that no prompt can see them."""
@@ -76,6 +76,11 @@ def write_tickets(store: Path, count: int = COUNT) -> None:
     }
     _write(store, LABELS, pa.table(labels))
     _write(store, ROWS, rows)
+
+
+def add_tickets(store: Path) -> None:
+    """What is there a night later: the same tickets and some more."""
+    write_tickets(store, COUNT + ADDED)
 
 
 def _write(store: Path, name: str, table: object) -> None:
