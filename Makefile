@@ -46,6 +46,10 @@ on-time: install ## Warn, escalate and lose the scheduler across a due time on a
 	@.ci/system-packages
 	$(RUN) pytest -m slow tests/e2e/test_on_time.py
 
+.PHONY: workloads
+workloads: install ## The four workloads at the full size of the data sets on a real Airflow, in about 15 minutes (DATA, PARTS)
+	$(RUN) tests.full $(PARTS) $(if $(DATA),--data $(DATA))
+
 .PHONY: chaos
 chaos: install ## Kill runs at every boundary and resume them: the whole matrix and 500 random schedules (SEED=1)
 	@.ci/system-packages

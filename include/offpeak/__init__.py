@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from offpeak.prices import Price, Rates
     from offpeak.prompt import Prompt
     from offpeak.rows.csv import csv
+    from offpeak.rows.documents import documents
     from offpeak.rows.jsonl import jsonl
     from offpeak.rows.parquet import parquet
     from offpeak.rows.sql import sql
@@ -30,6 +31,7 @@ _PUBLIC = {
     "Vector": "offpeak.answer",
     "Workload": "offpeak.workload",
     "csv": "offpeak.rows.csv",
+    "documents": "offpeak.rows.documents",
     "duckdb_table": "offpeak.tables.duckdb",
     "jsonl": "offpeak.rows.jsonl",
     "parquet": "offpeak.rows.parquet",
@@ -45,6 +47,7 @@ __all__ = [
     "Vector",
     "Workload",
     "csv",
+    "documents",
     "duckdb_table",
     "gxe",
     "jsonl",

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from offpeak.accept import rows_of, weighed
+from offpeak.asked_now import ask_now
 from offpeak.estimate import Estimate, estimate
-from offpeak.ledger.records import Run, Spend
+from offpeak.ledger.records import Run
 from offpeak.plan import Plan, make_plan, run_folder
-from offpeak.prices import cost
 from offpeak.requests import read_custom_id
 from offpeak.results import Result, judge
 from offpeak.run import account_of
 from offpeak.shards import lines_of
-from offpeak.states import Route, RunState
+from offpeak.states import RunState
 
 if TYPE_CHECKING:
     from offpeak.providers.provider import Client
@@ -91,24 +91,7 @@ def _ask(
     custom_id = provider.custom_id(line)
     fingerprint = read_custom_id(custom_id, custom_id.partition("-")[0]) or ""
     body = provider.body_of(line)
-    reply = client.ask(workload.ask, custom_id, body)
-    price = workload.priced
-    spent = cost(price, reply.usage, Route.REALTIME) if price else None
-    site.ledger.spend(
-        Spend(
-            workload=workload.name,
-            run_id="",
-            at=site.now(),
-            route=Route.REALTIME,
-            provider=workload.provider_name,
-            account=account_of(workload, site).id,
-            model=reply.model or workload.model_name,
-            requests=1,
-            usage=reply.usage.as_dict(),
-            cost_usd=spent,
-            realtime_usd=spent,
-        )
-    )
+    reply, spent = ask_now(workload, site, client, custom_id, body)
     return Previewed(user=texts[fingerprint], result=judge(workload, fingerprint, reply), cost_usd=spent)
 
 

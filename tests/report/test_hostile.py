@@ -6,13 +6,13 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from offpeak.prompt import Prompt
-from offpeak.report.page import _template
 from offpeak.report.wording import shown
 from tests.report.desk import refused, said
 from tests.report.making import Page, Place, workload
@@ -157,7 +157,7 @@ def test_templates_hold_no_script_and_no_address() -> None:
         "identity",
     ]
     for name in names:
-        text = _template(f"{name}.html")
+        text = files("offpeak.report").joinpath(f"{name}.html").read_text(encoding="utf-8")
         assert "<script" not in text, name
         assert "http://" not in text, name
         assert "https://" not in text, name

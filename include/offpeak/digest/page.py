@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from offpeak.digest import wording
 from offpeak.digest.edition import Edition
+from offpeak.report.templates import environment_of
 from offpeak.report.wording import exactly, number, plural, shown
 
 if TYPE_CHECKING:
@@ -75,29 +75,15 @@ def _hour(at: datetime) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
+    return environment_of(
+        "digest",
         finalize=shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        {
+        filters={
             "number": number,
             "plural": plural,
             "hour": _hour,
             "exactly": exactly,
             "bars": bars,
             "counts": _counts,
-        }
+        },
     )
-    return environment
-
-
-def _template(name: str) -> str:
-    package, _, file = name.rpartition("/")
-    return files(f"offpeak.{package or 'digest'}").joinpath(file).read_text(encoding="utf-8")

@@ -7,10 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offpeak.errors import ProviderError
-from offpeak.ledger.records import Spend
-from offpeak.prices import cost
 from offpeak.requests import Fingerprints, custom_id
-from offpeak.states import Outcome, Route
+from offpeak.states import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,28 +81,11 @@ def _connected(workload: Workload, site: Site) -> Client:
 
 
 def _ask(workload: Workload, site: Site, client: Client, text: str) -> tuple[bytes, Decimal | None]:
-    from offpeak.run import account_of
+    from offpeak.asked_now import ask_now
 
     fingerprint = Fingerprints(workload.provider_name, workload.ask).of("", text)
     body = workload.provider.body(workload.ask, system="", user=text)
-    reply = client.ask(workload.ask, custom_id(TAG, fingerprint), body)
-    price = workload.priced
-    spent = cost(price, reply.usage, Route.REALTIME) if price else None
-    site.ledger.spend(
-        Spend(
-            workload=workload.name,
-            run_id="",
-            at=site.now(),
-            route=Route.REALTIME,
-            provider=workload.provider_name,
-            account=account_of(workload, site).id,
-            model=reply.model or workload.model_name,
-            requests=1,
-            usage=reply.usage.as_dict(),
-            cost_usd=spent,
-            realtime_usd=spent,
-        )
-    )
+    reply, spent = ask_now(workload, site, client, custom_id(TAG, fingerprint), body)
     wanted = 4 * (workload.form.form.dimensions or 0)
     if reply.outcome is not Outcome.ANSWERED or reply.vector is None or len(reply.vector) != wanted:
         raise ProviderError(

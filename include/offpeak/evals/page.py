@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from offpeak.evals.bounds import Estimate
 from offpeak.evals.facts import CandidateFacts, Evaluation
 from offpeak.evals.history import night_of
 from offpeak.report import wording
+from offpeak.report.templates import environment_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -173,18 +173,10 @@ def nights(one: CandidateFacts, interval: str) -> tuple[Night, ...]:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
+    return environment_of(
+        "evals",
         finalize=wording.shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        {
+        filters={
             "percent": _percent,
             "points": _points,
             "signed": _signed,
@@ -196,15 +188,8 @@ def _environment() -> Environment:
             "plural": wording.plural,
             "night": night_of,
             "iso": datetime.isoformat,
-        }
+        },
     )
-    return environment
-
-
-def _template(name: str) -> str:
-    """The page's own files; the report's style is the base of its own."""
-    package = "offpeak.report" if name == "report.css" else "offpeak.evals"
-    return files(package).joinpath("page.css" if name == "report.css" else name).read_text(encoding="utf-8")
 
 
 def _percent(share: float) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from offpeak.report import wording
 from offpeak.report.facts import Facts
+from offpeak.report.templates import environment_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -90,22 +90,7 @@ def timeline(facts: Facts) -> TimeLine:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        finalize=wording.shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(_FILTERS)
-    return environment
-
-
-def _template(name: str) -> str:
-    return files("offpeak.report").joinpath(name).read_text(encoding="utf-8")
+    return environment_of("report", finalize=wording.shown, filters=_FILTERS)
 
 
 def _iso(at: datetime) -> str:
