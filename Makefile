@@ -34,7 +34,12 @@ up: install ## Keep Airflow up with the DAGs until Ctrl-C; asks real providers i
 .PHONY: test
 test: install ## Run all tests; those that need Postgres or a browser are skipped where there is none
 	@.ci/system-packages
-	$(RUN) pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+.PHONY: test-slow
+test-slow: install ## The tests that make test leaves out, in about 40 minutes (the whole chaos matrix is make chaos)
+	@.ci/system-packages
+	$(RUN) pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: resilience
 resilience: install ## Take parts of a real Airflow away in the middle of runs, in about 10 minutes

@@ -28,7 +28,13 @@ def installed(part: str) -> list[Contender]:
     return [one for one in PARTS[part] if there or "common_ai" not in one.module]
 
 
-@pytest.fixture(scope="module", params=BUILD_AND_COLLECT)
+SLOW = ("anthropic", "floats", "base64")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(part, marks=pytest.mark.slow if part in SLOW else ()) for part in BUILD_AND_COLLECT],
+)
 def done(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, list[Measured]]:

@@ -61,6 +61,7 @@ def told(seed: int, wrong: list[str]) -> str:
     return "\n".join([f"with --chaos-seed {seed}:", *wrong])
 
 
+@pytest.mark.slow
 def test_every_verb_is_crossed_by_some_scene_or_has_a_reason_not_to_be(
     company: Company, request: pytest.FixtureRequest
 ) -> None:

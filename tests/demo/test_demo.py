@@ -159,6 +159,7 @@ def test_up_keeps_airflow_up_until_ctrl_c(project: Path, interrupted: Screen) ->
     assert screen.left_running() == []
 
 
+@pytest.mark.slow
 def test_up_names_the_real_providers_that_it_would_ask(project: Path) -> None:
     screen = Screen(project, "up", OPENAI_API_KEY="sk-real-key-of-the-newcomer")
     screen.until("Ctrl-C ends everything")

@@ -157,6 +157,7 @@ def asked(stage: Stage, first: Told) -> Asked:
     return Asked(question=question, batches_while_waiting=waiting, dag_runs=runs, states=states)
 
 
+@pytest.mark.slow
 def test_a_run_above_its_limit_waits_for_a_person_and_goes_on_after_a_yes(stage: Stage, asked: Asked) -> None:
     dag_run = asked.dag_runs["yes"]
     run = stage.run(COSTLY, dag_run)
@@ -170,6 +171,7 @@ def test_a_run_above_its_limit_waits_for_a_person_and_goes_on_after_a_yes(stage:
     assert stage.creates_of(run) == 1
 
 
+@pytest.mark.slow
 def test_a_no_ends_the_run_as_cancelled_with_nothing_sent_and_a_report_that_says_so(
     stage: Stage, asked: Asked
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_no_ends_the_run_as_cancelled_with_nothing_sent_and_a_report_that_says
     assert f"admin said no to sending {REQUESTS} requests" in Path(run.facts["report"]["html"]).read_text()
 
 
+@pytest.mark.slow
 def test_a_run_below_its_limit_waits_for_nobody(stage: Stage, asked: Asked) -> None:
     assert asked.states["unseen"] == "success", stage.blame(UNSEEN, asked.dag_runs["unseen"])
     assert stage.states(UNSEEN, asked.dag_runs["unseen"])["approve"] == {"success"}

@@ -196,6 +196,7 @@ def test_airflow_shows_where_tables_come_from(stage: Stage, first: dict[str, dic
     assert [(task["dag_id"], task["task_id"]) for task in read["consuming_tasks"]] == [("nights", "plan")]
 
 
+@pytest.mark.slow
 def test_a_backfill_pays_only_for_what_was_never_asked(
     stage: Stage, second: dict[str, dict[str, Run]]
 ) -> None:

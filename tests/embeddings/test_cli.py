@@ -42,7 +42,14 @@ def found(place: Place, question: str, *more: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("kind", ["parquet", "duckdb", "postgres"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("parquet", marks=pytest.mark.slow),
+        pytest.param("duckdb", marks=pytest.mark.slow),
+        "postgres",
+    ],
+)
 def test_a_question_finds_its_chunk_in_every_kind_of_table(
     shop: Place, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -71,6 +78,7 @@ def test_a_question_finds_its_chunk_in_every_kind_of_table(
     assert "lantern.md" in shown.stdout.split("2. ")[0]
 
 
+@pytest.mark.slow
 def test_a_person_goes_back_to_an_old_version_and_forward_again(shop: Place) -> None:
     into = 'parquet_vectors("{store}/tables/docs")'
     dag_file(shop, into, 256)

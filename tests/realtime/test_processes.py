@@ -61,7 +61,9 @@ def slow(made: Bench) -> None:
     made.place.emulator.control.add_fault("slow_body", path=made.path, times=-1, params=params)
 
 
-@pytest.mark.parametrize("killed_at", [1, 75, 200])
+@pytest.mark.parametrize(
+    "killed_at", [pytest.param(1, marks=pytest.mark.slow), 75, pytest.param(200, marks=pytest.mark.slow)]
+)
 def test_after_a_kill_no_more_is_paid_twice_than_was_under_way_or_not_written_down(
     place: Place, killed_at: int
 ) -> None:

@@ -98,6 +98,7 @@ def test_run_publishes_and_prints_the_contract_as_its_last_line(shop: Place) -> 
     assert Path(facts["report"]).read_text().startswith("<!doctype html>")
 
 
+@pytest.mark.slow
 def test_a_second_run_asks_nothing_and_limit_reads_the_first_rows_only(shop: Place) -> None:
     assert run_json(shop, "--limit", "10")[1]["requests"] == 10
     assert run_json(shop)[1]["requests"] == 40
@@ -106,7 +107,9 @@ def test_a_second_run_asks_nothing_and_limit_reads_the_first_rows_only(shop: Pla
     assert shop.billed() == 50
 
 
-@pytest.mark.parametrize("after_creates", [0, 1, 3])
+@pytest.mark.parametrize(
+    "after_creates", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_a_killed_run_is_taken_up_and_pays_no_row_twice(shop: Place, after_creates: int) -> None:
     command = [OFFPEAK, "run", "kinds.py", "--rows", "rows.jsonl", "--store", "store"]
     process = subprocess.Popen(
@@ -143,6 +146,7 @@ def test_two_runs_at_once_submit_every_shard_once(shop: Place) -> None:
     assert shop.billed() == 50
 
 
+@pytest.mark.slow
 def test_anthropic_needs_only_another_model(shop: Place) -> None:
     (shop.folder / "kinds.py").write_text(DAG_FILE % "anthropic:claude-haiku-4-5")
     code, facts = run_json(shop)
@@ -193,6 +197,7 @@ def test_no_command_shows_a_key(shop: Place) -> None:
         assert not path.is_file() or b"very-secret" not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_dead_letters_are_listed_and_replayed_into_the_same_table(shop: Place) -> None:
     shop.emulator.control.add_fault("line_refusal", times=-1, share=0.1)
     code, facts = run_json(shop)

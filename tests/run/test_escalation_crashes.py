@@ -38,7 +38,9 @@ SCENES = [(PROVIDERS[number % 4], *point) for number, point in enumerate(POINTS)
 
 
 @pytest.mark.parametrize(
-    ("provider", "verb", "side", "call"), SCENES, ids=[" ".join(map(str, one)) for one in SCENES]
+    ("provider", "verb", "side", "call"),
+    [pytest.param(*one, marks=pytest.mark.slow if one[0] == "anthropic" else ()) for one in SCENES],
+    ids=[" ".join(map(str, one)) for one in SCENES],
 )
 def test_an_escalation_that_was_killed_is_finished_by_the_next_worker(
     tmp_path: Path, provider: str, verb: str, side: str, call: int

@@ -74,6 +74,7 @@ def test_a_second_run_asks_nothing_of_any_stage_unless_one_is_marked_to_ask_agai
     assert [one["requests"] for one in facts["stages"].values()] == [0, 50, 0]
 
 
+@pytest.mark.slow
 def test_the_same_interval_is_not_run_again_where_it_is_published(shop: Place) -> None:
     interval = ("--start", "2026-11-21T00:00:00", "--end", "2026-11-22T00:00:00")
     run(shop, *interval)
@@ -84,6 +85,7 @@ def test_the_same_interval_is_not_run_again_where_it_is_published(shop: Place) -
     assert len(shop.site().ledger.runs()) == runs
 
 
+@pytest.mark.slow
 def test_the_limit_cuts_the_rows_of_the_first_layer(shop: Place) -> None:
     _, facts, _ = run(shop, "--limit", "7")
     assert [one["rows"] for one in facts["stages"].values()] == [7, 7, 7]
