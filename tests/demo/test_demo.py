@@ -91,19 +91,19 @@ def interrupted(project: Path) -> Screen:
     return screen
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_leaves_nothing_running(interrupted: Screen) -> None:
     assert "everything that was started has been ended" in interrupted.text
     assert interrupted.left_running() == []
 
 
+@pytest.mark.slow
 def test_the_demo_says_that_it_leaves_a_real_key_aside(interrupted: Screen) -> None:
     assert "never asks a real provider: OPENAI_API_KEY in your environment is left aside" in interrupted.text
     assert "sk-real-key" not in interrupted.text
 
 
-def test_the_demo_after_it_shows_table_verdict_labels_money_and_report(
-    project: Path, interrupted: Screen
-) -> None:
+def test_the_demo_shows_table_verdict_labels_money_and_report(project: Path) -> None:
     screen = Screen(project, "run", "--nights", "1")
     assert screen.end() == 0, screen.text
     shown = screen.text
