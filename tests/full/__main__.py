@@ -74,26 +74,26 @@ class Full:
             self.airflow.api.unpause(dag_id)
             body = {"dag_id": dag_id, "from_date": first, "to_date": last, "max_active_runs": 1}
             behaviour = {"reprocess_behavior": "completed"}
-            self.airflow.api.call("POST", "/api/v2/backfills", {**body, **behaviour})
-            runs = self.airflow.wait("the backfill", self._filled(dag_id), timeout_seconds=2 * RUN_SECONDS)
+            made = self.airflow.api.call("POST", "/api/v2/backfills", {**body, **behaviour})
+            filled = self._filled(dag_id, made["id"])
+            runs = self.airflow.wait("the backfill", filled, timeout_seconds=2 * RUN_SECONDS)
             seconds = time.monotonic() - started
         for one in sorted(runs, key=lambda found: found["run_after"]):
             for run in reversed(self.site.ledger.runs(started_by=one["dag_run_id"], limit=3)):
                 if run.workload == dag_id:
                     say(_line(f"{night} {run.interval_key[:10]}", run, seconds / len(runs), peak()))
 
-    def _filled(self, dag_id: str) -> Callable[[], list[dict[str, Any]] | None]:
-        began = time.time()
+    def _filled(self, dag_id: str, backfill: int) -> Callable[[], list[dict[str, Any]] | None]:
+        """Its runs, once Airflow calls the backfill complete, which takes it half a minute more."""
 
         def filled() -> list[dict[str, Any]] | None:
-            path = f"/api/v2/dags/{dag_id}/dagRuns?run_type=backfill&limit=100"
-            runs = self.airflow.api.call("GET", path)["dag_runs"]
-            open_ = [run for run in runs if run["state"] not in ("success", "failed")]
-            if open_ or time.time() - began < 10:
+            if not self.airflow.api.call("GET", f"/api/v2/backfills/{backfill}")["completed_at"]:
                 return None
-            failed = [run["dag_run_id"] for run in runs if run["state"] == "failed"]
+            path = f"/api/v2/dags/{dag_id}/dagRuns?run_type=backfill&limit=100"
+            runs: list[dict[str, Any]] = self.airflow.api.call("GET", path)["dag_runs"]
+            failed = [run["dag_run_id"] for run in runs if run["state"] != "success"]
             assert not failed, failed
-            return list(runs) or None
+            return runs
 
         return filled
 
