@@ -155,6 +155,7 @@ def test_a_waiting_run_is_told_and_its_answer_closes_the_alert(shop: Place) -> N
     assert site.ledger.alerts.latest(open_only=True) == []
 
 
+@pytest.mark.slow
 def test_without_a_terminal_the_run_waits_and_names_the_command_and_yes_goes_on(shop: Place) -> None:
     arguments = ("run", "kinds.py", "--rows", "rows.jsonl", "--store", "store")
     done = offpeak(shop, *arguments, "--json")

@@ -128,6 +128,7 @@ def test_a_killed_run_is_taken_up_and_pays_no_row_twice(shop: Place, after_creat
     assert shop.billed() == 50
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_submit_every_shard_once(shop: Place) -> None:
     command = [OFFPEAK, "run", "kinds.py", "--rows", "rows.jsonl", "--store", "store"]
     both = [

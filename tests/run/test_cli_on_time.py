@@ -104,6 +104,7 @@ def test_escalate_keeps_to_the_budget(shop: Place) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_publish_partial_ends_the_run_with_what_it_has(shop: Place) -> None:
     process = started(shop)
     done = offpeak(shop, "publish", "--partial", run_id(shop), *STORE, "--json")
