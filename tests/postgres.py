@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     binaries = _binaries()
     if binaries is None:
         pytest.skip("no Postgres server here: neither postgres on PATH nor /usr/lib/postgresql/*/bin/initdb")
+    with served(binaries) as server:
+        yield server
+
+
+@contextmanager
+def served(binaries: Path) -> Iterator[PostgresServer]:
+    """A server of these binaries on a free port, stopped and removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="offpeak-pg-"))
     password = secrets.token_urlsafe(12)
     try:

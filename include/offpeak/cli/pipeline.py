@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,11 +41,11 @@ class _Work:
     let_go: threading.Event = field(default_factory=threading.Event)
 
     def new(self, stage: Workload) -> NewRun:
-        """`--limit` cuts the rows of the first layer; what follows is made from them."""
         from offpeak.run import new_run
+        from offpeak.stage import reading
 
-        limit = self.options["limit"] if stage in self.pipeline.layers[0] else None
-        again = bool(self.options["again"]) or stage.name in self.pipeline.again
+        given = self.options
+        limit, again = reading(self.pipeline, stage.name, limit=given["limit"], again=bool(given["again"]))
         return new_run(stage, self.site, self.interval, limit=limit, again=again)
 
     def stages_to_do(self, layer: tuple[Workload, ...]) -> Iterator[Workload]:
@@ -62,8 +62,8 @@ def run_pipeline(
     pipeline: Pipeline, site: Site, options: dict[str, Any], origin: dict[str, Any], *, as_json: bool
 ) -> int:
     """Carry the pipeline to its end with progress on the screen; the exit code."""
-    interval = _interval(pipeline, site, options)
-    work = _Work(pipeline=pipeline, site=site, interval=interval, options=options, origin=origin)
+    named = interval_of(options["start"], options["end"])
+    work = _begun_before(_Work(pipeline=pipeline, site=site, interval=named, options=options, origin=origin))
     try:
         for layer in pipeline.layers:
             _run_layer(work, layer)
@@ -84,25 +84,21 @@ def _finish(work: _Work) -> Finished:
     return finish(work.pipeline, work.site, work.interval)
 
 
-def _interval(pipeline: Pipeline, site: Site, options: dict[str, Any]) -> Interval:
-    """The interval that is named, else the one of a stage that was begun and can be gone on with, else now."""
-    from offpeak.run import can_take_up, new_run
+def _begun_before(work: _Work) -> _Work:
+    """The work in the interval of a stage that was begun and can be gone on with, unless another is asked for."""
+    from offpeak.run import can_take_up
     from offpeak.site import Interval
 
-    interval = interval_of(options["start"], options["end"])
-    if options["new"] or options["end"] is not None:
-        return interval
-    for stage in pipeline.stages():
-        limit = options["limit"] if stage in pipeline.layers[0] else None
-        again = bool(options["again"]) or stage.name in pipeline.again
-        new = new_run(stage, site, interval, limit=limit, again=again)
-        last = next(iter(site.ledger.runs(stage.name, limit=1)), None)
-        if last is None or last.spec_hash != new.spec_hash:
+    if work.options["new"] or work.options["end"] is not None:
+        return work
+    for stage in work.pipeline.stages():
+        last = next(iter(work.site.ledger.runs(stage.name, limit=1)), None)
+        if last is None or last.spec_hash != work.new(stage).spec_hash:
             continue
-        if not last.state.ended or can_take_up(site, last):
+        if not last.state.ended or can_take_up(work.site, last):
             click.echo(f"Taking up the unfinished run {last.run_id} ({last.state}).", err=True)
-            return Interval(start=last.interval_start, end=last.interval_end)
-    return interval
+            return replace(work, interval=Interval(start=last.interval_start, end=last.interval_end))
+    return work
 
 
 def _run_layer(work: _Work, layer: tuple[Workload, ...]) -> None:

@@ -96,7 +96,11 @@ def _of_day(chance: Random, day: datetime, prefix: str) -> Iterator[Item]:
                 filter(None, (chance.choice(phrases.INTENTS[chance.choice(intents)]), _tone(chance)))
             )
             yield Item(
-                f"{prefix}-{number:04d}", _at(chance, day), team, _channel(chance), _filled(chance, text)
+                f"{prefix}-{number:04d}",
+                _at(chance, day),
+                team,
+                _channel(chance),
+                phrases.filled(chance, text),
             )
 
 
@@ -105,11 +109,11 @@ def _outage(chance: Random) -> Iterator[Item]:
     for number in range(1, 801):
         at = FIRST_NIGHT + timedelta(hours=9, minutes=chance.triangular(0, 300, 60))
         text = f"{chance.choice(OUTAGE)} {_tone(chance)}".strip()
-        yield Item(f"P-{number:04d}", at, "payments", _channel(chance), _filled(chance, text))
+        yield Item(f"P-{number:04d}", at, "payments", _channel(chance), phrases.filled(chance, text))
 
 
 def _long_chat(chance: Random) -> Item:
-    turns = [f"{who}: {_filled(chance, said)}" for _ in range(22) for who, said in _CHAT]
+    turns = [f"{who}: {phrases.filled(chance, said)}" for _ in range(22) for who, said in _CHAT]
     return Item("C-0001", FIRST_NIGHT + timedelta(hours=15), "service", "chat", "\n".join(turns))
 
 
@@ -124,17 +128,6 @@ def _at(chance: Random, day: datetime) -> datetime:
 
 def _channel(chance: Random) -> str:
     return chance.choices(_CHANNELS, _WEIGHTS)[0]
-
-
-def _filled(chance: Random, text: str) -> str:
-    return text.format(
-        place=chance.choice(phrases.PLACES),
-        shop=chance.choice(phrases.SHOPS),
-        currency=chance.choice(phrases.CURRENCIES),
-        day=chance.choice(phrases.DAYS),
-        name=chance.choice(phrases.NAMES),
-        amount=f"{chance.choice('£€$')}{chance.randint(1, 900)}.{chance.randint(0, 99):02d}",
-    )
 
 
 def _write(store: Path, name: str, items: Iterator[Item]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 INTENTS: dict[str, tuple[str, ...]] = {
     "card_lost": (
         "I lost my card somewhere in {place}.",
@@ -158,3 +160,15 @@ DAYS = (
     "last week",
 )
 NAMES = ("Ada", "Björn", "Chidi", "Dilşad", "Eoin", "Fatima", "Grace", "Hana", "Ivo", "Jörg", "Łucja", "Mei")
+
+
+def filled(chance: Random, text: str) -> str:
+    """The text with a place, a shop, a sum and so on where it names them."""
+    return text.format(
+        place=chance.choice(PLACES),
+        shop=chance.choice(SHOPS),
+        currency=chance.choice(CURRENCIES),
+        day=chance.choice(DAYS),
+        name=chance.choice(NAMES),
+        amount=f"{chance.choice('£€$')}{chance.randint(1, 900)}.{chance.randint(0, 99):02d}",
+    )

@@ -49,14 +49,7 @@ def _ticket(chance: Random, key: str) -> Ticket:
         chance.choice(phrases.INTENTS[intent]),
         chance.choice(phrases.URGENCY[urgency]),
     )
-    text = " ".join(part for part in parts if part).format(
-        place=chance.choice(phrases.PLACES),
-        shop=chance.choice(phrases.SHOPS),
-        currency=chance.choice(phrases.CURRENCIES),
-        day=chance.choice(phrases.DAYS),
-        name=chance.choice(phrases.NAMES),
-        amount=f"{chance.choice('£€$')}{chance.randint(1, 900)}.{chance.randint(0, 99):02d}",
-    )
+    text = phrases.filled(chance, " ".join(part for part in parts if part))
     if chance.random() < _ODD:
         text = chance.choice(phrases.ODD).format(text=text)
     return Ticket(key, text, intent, urgency)

@@ -13,7 +13,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,19 +117,12 @@ def _stream(recipe: Recipe, opening: Opening, path: Path) -> _Read:
     import pyarrow.parquet as pq
 
     wanted = recipe.columns()
-    source = Opening(
-        store=opening.store,
-        connections=opening.connections,
-        interval=opening.interval,
-        columns=wanted,
-        batch_rows=opening.batch_rows,
-    )
     unreadable = 0
     examples: list[str] = []
     schema = pa.schema([pa.field(name, pa.string()) for name in wanted])
     with ExitStack() as stack:
         writer: pq.ParquetWriter | None = None
-        for batch in recipe.items.batches(source):
+        for batch in recipe.items.batches(replace(opening, columns=wanted)):
             unreadable += len(batch.problems)
             for problem in batch.problems[: EXAMPLES - len(examples)]:
                 examples.append(f"{problem.origin}, {problem.number}: {problem.reason}")

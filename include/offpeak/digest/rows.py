@@ -6,8 +6,10 @@ the last stage, which has exactly one row for each group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offpeak.digest.answers import condensed
@@ -76,17 +78,29 @@ class StageRows:
         folder = folder_of(self.recipe.name, opening.interval)
         if self.level == 1 or not opening.store.exists(f"{folder}/{ITEMS}"):
             gather(self.recipe, opening)
-        with night_sql(opening.store, folder) as sql:
+        with night_sql(opening.store, folder) as sql, self._notes(opening) as notes:
             ids = shown_ids(_column(sql, "SELECT item FROM items"))
-            night = _Night(self.recipe, opening, sql, ids)
-            if self.level == 1:
-                night.require_levels()
+            night = _Night(self.recipe, opening, sql, ids, notes)
             yield from _batched(self._rows(night), night.schema(last=self.last), self.describe())
+
+    @contextmanager
+    def _notes(self, opening: Opening) -> Iterator[list[Path]]:
+        """What the stages before published in this interval, the latest level first: fetched once for all groups."""
+        with ExitStack() as stack:
+            tables = (
+                f"{stage_table(self.recipe.name, level)}/interval={opening.interval.key}/answers.parquet"
+                for level in range(self.level - 1, 0, -1)
+            )
+            there = [name for name in tables if opening.store.exists(name)]
+            yield [stack.enter_context(opening.store.reading(name)) for name in there]
 
     def _rows(self, night: _Night) -> Iterator[dict[str, Any]]:
         label = night.label
         for group in night.groups:
-            windows = pack(night.material(group, self.level), self.recipe.room.window_bytes)
+            material = night.material(group)
+            windows = pack(material, self.recipe.room.window_bytes)
+            if self.level == 1:
+                night.require_levels(group, material, len(windows))
             if not self.last:
                 if len(windows) > 1:
                     for number, window in enumerate(windows, start=1):
@@ -101,19 +115,24 @@ class _Night:
     """The night's files, read a group at a time."""
 
     def __init__(
-        self, recipe: Recipe, opening: Opening, sql: duckdb.DuckDBPyConnection, ids: Mapping[str, str]
+        self,
+        recipe: Recipe,
+        opening: Opening,
+        sql: duckdb.DuckDBPyConnection,
+        ids: Mapping[str, str],
+        notes: Sequence[Path],
     ) -> None:
-        self.recipe, self._opening, self._sql, self._ids = recipe, opening, sql, ids
+        self.recipe, self._sql, self._ids, self._notes = recipe, sql, ids, notes
         self._when = night_of(opening.interval, recipe.zone)
         self.label = self._when.label
         readable = "SELECT DISTINCT grp FROM items WHERE trim(coalesce(text, '')) <> '' ORDER BY grp"
         self.groups = _column(sql, readable)
 
-    def material(self, group: str, level: int) -> list[Unit]:
-        """What there is to read of a group before a level: the notes of the last level that had it, else its items."""
-        for below in range(level - 1, 0, -1):
-            if (notes := self._notes(group, below)) is not None:
-                return notes
+    def material(self, group: str) -> list[Unit]:
+        """What there is to read of a group: the notes of the last level that had it, else its items."""
+        for path in self._notes:
+            if rows := _rows_of_group(str(path), self.recipe.group_column, group):
+                return [_noted(row) for row in rows if row["_outcome"] == Outcome.ANSWERED]
         return self._items(group)
 
     def _items(self, group: str) -> list[Unit]:
@@ -126,31 +145,17 @@ class _Night:
             unit for item in map(_Item._make, found) for unit in units(self._ids[item.key], item.text, room)
         ]
 
-    def _notes(self, group: str, level: int) -> list[Unit] | None:
-        """What a level condensed the group to, a window each; None when it had no window of the group."""
-        table = (
-            f"{stage_table(self.recipe.name, level)}/interval={self._opening.interval.key}/answers.parquet"
-        )
-        if not self._opening.store.exists(table):
-            return None
-        with self._opening.store.reading(table) as path:
-            rows = _rows_of_group(str(path), self.recipe.group_column, group)
-        return [_noted(row) for row in rows if row["_outcome"] == Outcome.ANSWERED] if rows else None
-
-    def require_levels(self) -> None:
-        """InputError for the first group that is too large for the levels there are."""
+    def require_levels(self, group: str, items: Sequence[Unit], windows: int) -> None:
+        """InputError when the group is too large for the levels there are."""
         room = self.recipe.room
-        for group in self.groups:
-            found = self._items(group)
-            windows = len(pack(found, room.window_bytes))
-            needed = room.levels_needed(windows)
-            if needed > room.levels:
-                size = tokens(sum(unit.size_bytes for unit in found))
-                raise InputError(
-                    f"Digest {self.recipe.name}: the items of {group!r} are about {size:,} tokens, {windows:,} windows "
-                    f"of {tokens(room.window_bytes):,}, and need levels={needed}; there are {room.levels}. "
-                    "Nothing was sent. Raise levels or window_tokens, or choose smaller groups."
-                )
+        needed = room.levels_needed(windows)
+        if needed > room.levels:
+            size = tokens(sum(unit.size_bytes for unit in items))
+            raise InputError(
+                f"Digest {self.recipe.name}: the items of {group!r} are about {size:,} tokens, {windows:,} windows "
+                f"of {tokens(room.window_bytes):,}, and need levels={needed}; there are {room.levels}. "
+                "Nothing was sent. Raise levels or window_tokens, or choose smaller groups."
+            )
 
     def grown(self, group: str, windows: int) -> InputError:
         return InputError(

@@ -3,17 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from offpeak.embeddings.versions import Version
+from offpeak.embeddings.versions import Version, outdated, reader_after
+from offpeak.tables import merge
 
 VECTORS = "_offpeak_vectors"
 """The side table, in the same schema, written in the same transaction as what it tells of."""
 
 
+class Show(Protocol):
+    """Makes readers see a version; `pinned` when a person chose it."""
+
+    def __call__(self, session: Any, version: str, *, pinned: bool) -> None: ...
+
+
 def versioned(name: str, version: str) -> str:
     """The table that holds one version; readers use the view `name`."""
     return f"{name}__{version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Where a view's versions and the note of them lie. A session is a connection of DuckDB or of psycopg."""
+
+    schema: str | None
+    name: str
+    """The view's."""
+
+    @property
+    def view(self) -> str:
+        return merge.qualified(self.schema, self.name)
+
+    @property
+    def side(self) -> str:
+        return merge.qualified(self.schema, VECTORS)
+
+    def listed(self, session: Any) -> tuple[Version, ...]:
+        """The versions, the latest publish first. The side table is there."""
+        return read(session.execute(listing(self.side), [self.name]).fetchall())
+
+    def published(
+        self, session: Any, mine: Version, before: Sequence[Version], *, keep: int, show: Show
+    ) -> None:
+        """Note a publish into a version, `show` readers the version they see now, and drop what is too old."""
+        facts = [mine.workload, mine.run_id, mine.published_at, mine.row_count, mine.key]
+        session.execute(note(self.side), [self.name, mine.name, *facts])
+        pinned = any(one.pinned for one in before)
+        show(session, reader_after(before, mine.name), pinned=pinned)
+        for name in outdated(self.listed(session), keep):
+            table = merge.qualified(self.schema, versioned(self.name, name))
+            session.execute(f"DROP TABLE IF EXISTS {table}")
+            session.execute(forget(self.side), [self.name, name])
 
 
 def create(side: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from offpeak.embeddings.chunking import Chunk, Chunking, chunks
@@ -46,13 +46,7 @@ class ChunkRows:
         InputError when the text or the title is no text column.
         """
         columns = tuple(dict.fromkeys([self.corpus.key, self.text, *filter(None, [self.title]), *self.kept]))
-        inner = Opening(
-            store=opening.store,
-            connections=opening.connections,
-            interval=opening.interval,
-            columns=columns,
-            batch_rows=min(opening.batch_rows, 256),
-        )
+        inner = replace(opening, columns=columns, batch_rows=min(opening.batch_rows, 256))
         gathered = _Gathered(rows=self, columns=opening.columns)
         for batch in self.corpus.batches(inner):
             yield from self._of(batch, gathered)

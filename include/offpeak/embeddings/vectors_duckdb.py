@@ -18,8 +18,7 @@ from offpeak.embeddings.versions import (
     carry_from,
     checked,
     found,
-    outdated,
-    reader_after,
+    published_version,
     refuse_strangers,
     seen_by_readers,
 )
@@ -146,7 +145,7 @@ class OpenDuckDBVectors(OpenDuckDB):
 
     # -- the transaction
     def _replaced(self, connection: duckdb.DuckDBPyConnection, staged: Staged) -> Published:
-        connection.execute(catalogue.create(self._catalogue))
+        connection.execute(catalogue.create(self._catalogue.side))
         connection.execute(merge.create_publishes(self._side))
         before = self._listed(connection)
         refuse_strangers(before, staged.workload, self._address)
@@ -161,28 +160,21 @@ class OpenDuckDBVectors(OpenDuckDB):
             f"DELETE FROM {self._target} WHERE {key} NOT IN (SELECT {key} FROM read_parquet($1))",
             [*parquet_files([staged.path])],
         )
-        facts = [staged.workload, staged.run_id, published.published_at, staged.row_count, staged.layout.key]
-        connection.execute(catalogue.note(self._catalogue), [self._view_name, self.version, *facts])
-        pinned = any(one.pinned for one in before)
-        self._show(connection, reader_after(before, self.version), pinned=pinned)
-        for name in outdated(self._listed(connection), self.keep):
-            connection.execute(f"DROP TABLE IF EXISTS {self._plain(name)._target}")
-            connection.execute(catalogue.forget(self._catalogue), [self._view_name, name])
+        mine = published_version(self.version, staged, published)
+        self._catalogue.published(connection, mine, before, keep=self.keep, show=self._show)
         return published
 
-    def _show(self, connection: duckdb.DuckDBPyConnection, version: str, *, pinned: bool) -> None:
-        target = self._plain(version)._target
-        connection.execute(f"CREATE OR REPLACE VIEW {self._view} AS SELECT * FROM {target}")
-        connection.execute(catalogue.show(self._catalogue), [self._view_name, version, pinned])
+    def _show(self, session: duckdb.DuckDBPyConnection, version: str, *, pinned: bool) -> None:
+        target, note = self._plain(version)._target, self._catalogue
+        session.execute(f"CREATE OR REPLACE VIEW {note.view} AS SELECT * FROM {target}")
+        session.execute(catalogue.show(note.side), [note.name, version, pinned])
 
     # -- what is there
     def _listed(self, connection: duckdb.DuckDBPyConnection) -> tuple[Version, ...]:
         query = "SELECT 1 FROM information_schema.tables WHERE table_schema = $1 AND table_name = $2"
         if first_row(connection, query, [self._schema or "main", catalogue.VECTORS]) is None:
             return ()
-        return catalogue.read(
-            connection.execute(catalogue.listing(self._catalogue), [self._view_name]).fetchall()
-        )
+        return self._catalogue.listed(connection)
 
     def _plain(self, version: str) -> OpenDuckDB:
         """One version's table by itself."""
@@ -190,13 +182,6 @@ class OpenDuckDBVectors(OpenDuckDB):
         return OpenDuckDB(path=self.path, table=name, now=self.now, patience_seconds=self.patience_seconds)
 
     @property
-    def _view_name(self) -> str:
-        return split_table(self.view)[1]
-
-    @property
-    def _view(self) -> str:
-        return merge.qualified(self._schema, self._view_name)
-
-    @property
-    def _catalogue(self) -> str:
-        return merge.qualified(self._schema, catalogue.VECTORS)
+    def _catalogue(self) -> catalogue.Catalogue:
+        schema, name = split_table(self.view)
+        return catalogue.Catalogue(schema=schema, name=name)

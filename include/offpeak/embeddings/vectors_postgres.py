@@ -19,8 +19,7 @@ from offpeak.embeddings.versions import (
     carry_from,
     checked,
     found,
-    outdated,
-    reader_after,
+    published_version,
     refuse_strangers,
     seen_by_readers,
 )
@@ -104,11 +103,11 @@ class OpenPostgresVectors(OpenPostgres):
     def publish(self, staged: Staged) -> Published:
         merge.require_whole(staged)
         with self._session("could not be published; readers keep what they had") as session:
-            self._lock(session, self._view_name)
-            if not self._exists(session, self._catalogue):
+            self._lock(session, self._catalogue.name)
+            if not self._exists(session, self._catalogue.side):
                 self._lock(session, catalogue.VECTORS)
                 self._create_schema(session)
-                session.execute(catalogue.create(self._catalogue))
+                session.execute(catalogue.create(self._catalogue.side))
             before = self._listed(session)
             refuse_strangers(before, staged.workload, self.place)
             stored = self._stored(session)
@@ -121,7 +120,8 @@ class OpenPostgresVectors(OpenPostgres):
             published = self._note(session, staged)
             if not stored:
                 create_index(session, self._target, VECTOR, self.place)
-            self._move(session, staged, before, published)
+            mine = published_version(self.version, staged, published)
+            self._catalogue.published(session, mine, before, keep=self.keep, show=self._show)
             return published
 
     def last(self, workload: str) -> Published | None:
@@ -139,7 +139,7 @@ class OpenPostgresVectors(OpenPostgres):
 
     def use(self, version: str | None) -> Version:
         with self._session("could not be changed") as session:
-            self._lock(session, self._view_name)
+            self._lock(session, self._catalogue.name)
             there = self._listed(session)
             chosen = found(there, version or next((one.name for one in there), None), self.place)
             self._show(session, chosen.name, pinned=version is not None)
@@ -195,31 +195,16 @@ class OpenPostgresVectors(OpenPostgres):
             f"(SELECT 1 FROM {STAGING} AS new WHERE new.{key} = kept.{key})"
         )
 
-    def _move(
-        self,
-        session: psycopg.Connection[Any],
-        staged: Staged,
-        before: Sequence[Version],
-        published: Published,
-    ) -> None:
-        facts = [staged.workload, staged.run_id, published.published_at, staged.row_count, staged.layout.key]
-        session.execute(catalogue.note(self._catalogue), [self._view_name, self.version, *facts])
-        pinned = any(one.pinned for one in before)
-        self._show(session, reader_after(before, self.version), pinned=pinned)
-        for name in outdated(self._listed(session), self.keep):
-            session.execute(f"DROP TABLE IF EXISTS {self._of(name)._target}")
-            session.execute(catalogue.forget(self._catalogue), [self._view_name, name])
-
     def _show(self, session: psycopg.Connection[Any], version: str, *, pinned: bool) -> None:
-        target = self._of(version)
+        target, note = self._of(version), self._catalogue
         stored = OpenPostgres._stored(target, session)
         seen = seen_by_readers(self._listed(session))
         viewed = OpenPostgres._stored(replace(self, table=self.view), session)
         # left alone while it is right: replacing a view waits for everybody who reads it
         if seen is None or seen.name != version or viewed != stored:
-            session.execute(f"DROP VIEW IF EXISTS {self._view}")
-            session.execute(f"CREATE VIEW {self._view} AS SELECT * FROM {target._target}")
-        session.execute(catalogue.show(self._catalogue), [self._view_name, version, pinned])
+            session.execute(f"DROP VIEW IF EXISTS {note.view}")
+            session.execute(f"CREATE VIEW {note.view} AS SELECT * FROM {target._target}")
+        session.execute(catalogue.show(note.side), [note.name, version, pinned])
 
     def _create_schema(self, session: psycopg.Connection[Any]) -> None:
         if self._schema:
@@ -232,26 +217,17 @@ class OpenPostgresVectors(OpenPostgres):
         return {name: "real[]" if of_pgvector(kind) else kind for name, kind in found_types.items()}
 
     def _listed(self, session: psycopg.Connection[Any]) -> tuple[Version, ...]:
-        if not self._exists(session, self._catalogue):
+        if not self._exists(session, self._catalogue.side):
             return ()
-        return catalogue.read(
-            session.execute(catalogue.listing(self._catalogue), [self._view_name]).fetchall()
-        )
+        return self._catalogue.listed(session)
 
     def _of(self, version: str) -> OpenPostgresVectors:
         return replace(self, version=version, table=catalogue.versioned(self.view, version))
 
     @property
-    def _view_name(self) -> str:
-        return split_table(self.view)[1]
-
-    @property
-    def _view(self) -> str:
-        return merge.qualified(self._schema, self._view_name)
-
-    @property
-    def _catalogue(self) -> str:
-        return merge.qualified(self._schema, catalogue.VECTORS)
+    def _catalogue(self) -> catalogue.Catalogue:
+        schema, name = split_table(self.view)
+        return catalogue.Catalogue(schema=schema, name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from offpeak.connections import Connections
     from offpeak.store import Store
-    from offpeak.tables.table import Layout
+    from offpeak.tables.table import Layout, Staged
 
 KEEP = 2
 """So many versions are kept: the one readers see, and one to go back to."""
@@ -137,6 +137,18 @@ def refuse_strangers(versions: Sequence[Version], workload: str, place: str) -> 
                 f"{place} holds the vectors of the workload {one.workload!r}; {workload!r} would replace them. "
                 "Nothing was published. Give each workload a table of its own."
             )
+
+
+def published_version(name: str, staged: Staged, published: Published) -> Version:
+    """What a publish has made of the version."""
+    return Version(
+        name=name,
+        workload=staged.workload,
+        run_id=staged.run_id,
+        published_at=published.published_at,
+        row_count=staged.row_count,
+        key=staged.layout.key,
+    )
 
 
 def as_published(version: Version, address: str) -> Published:

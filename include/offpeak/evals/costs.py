@@ -11,6 +11,7 @@ from offpeak.files_sql import literal
 from offpeak.prices import cost
 from offpeak.providers.provider import Usage
 from offpeak.states import Route
+from offpeak.tables.engine import engine
 
 if TYPE_CHECKING:
     from offpeak.ledger import Run
@@ -36,9 +37,7 @@ class Cost:
 
 def cost_of(stage: Workload, site: Site, run: Run, path: Path) -> Cost:
     """Per thousand by what this run paid; where all was carried, by the tokens and the batch price of today."""
-    import duckdb
-
-    with duckdb.connect() as sql:
+    with engine() as sql:
         asked, spent, tokens_in, tokens_out = _one(
             sql.execute(
                 f"""SELECT count(*) FILTER (_run = {literal(run.run_id)} AND _cost_usd > 0),

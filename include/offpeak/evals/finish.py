@@ -66,10 +66,11 @@ def finish(suite: EvalSuite, finishing: Finishing) -> Finished:
         work = _scored(suite, finishing, files)
         evaluation = _evaluation(work)
     store, place = site.store, folder(suite)
-    address = store.write_bytes(f"{place}/{key}.html", page(evaluation).encode())
+    html = page(evaluation).encode()
+    address = store.write_bytes(f"{place}/{key}.html", html)
     store.write_bytes(f"{place}/{key}.json", evaluation.as_json())
     if is_latest(suite, store, key):
-        store.write_bytes(f"{place}/latest.html", page(evaluation).encode())
+        store.write_bytes(f"{place}/latest.html", html)
     publish_result(suite, finishing, evaluation)
     return Finished(
         said=tuple(_said(evaluation, address)),
@@ -84,7 +85,8 @@ def _scored(suite: EvalSuite, finishing: Finishing, files: Mapping[str, Path]) -
     vectors = Vectors(files["vectors"]) if "vectors" in files else None
     found = {one.name: score(suite, one.name, files[one.name], cases, vectors) for one in suite.candidates}
     scored = {name: aligned(one, cases) for name, one in found.items()}
-    baseline = baseline_of(suite, store, key)
+    before = earlier(suite, store, key)
+    baseline = baseline_of(suite, before)
     if METRIC in files:
         base = scored[baseline.candidate.name]
         for name, one in scored.items():
@@ -97,7 +99,7 @@ def _scored(suite: EvalSuite, finishing: Finishing, files: Mapping[str, Path]) -
         cases=cases,
         scored=scored,
         baseline=baseline,
-        before=earlier(suite, store, key),
+        before=before,
     )
 
 

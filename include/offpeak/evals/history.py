@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,12 +69,12 @@ def night_of(key: str) -> str:
     return day if time.startswith("000000") else f"{day} {time[:2]}:{time[2:4]}"
 
 
-def baseline_of(suite: EvalSuite, store: Store, interval_key: str) -> Baseline:
-    """The named baseline, or the last good one of the evaluations before this interval; else the first candidate."""
+def baseline_of(suite: EvalSuite, before: Sequence[Earlier]) -> Baseline:
+    """The named baseline, or the last good one of the evaluations `before`, see `earlier`; else the first candidate."""
     if suite.baseline != LAST_GOOD:
         return Baseline(suite.candidate(suite.baseline), "named in the suite")
     first = suite.candidates[0]
-    last = next((one for one in earlier(suite, store, interval_key) if "last_good" in one.facts), None)
+    last = next((one for one in before if "last_good" in one.facts), None)
     if last is None:
         return Baseline(first, "the first candidate: nothing has passed yet")
     good = last.facts["last_good"]

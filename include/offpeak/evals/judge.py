@@ -80,9 +80,10 @@ class JudgeRows:
 
     def batches(self, opening: Opening) -> Iterator[RowBatch]:
         """Raises TableError when a stage's table is not there, which the pipeline's order excludes."""
-        from offpeak.evals.history import baseline_of
+        from offpeak.evals.history import baseline_of, earlier
 
-        baseline = baseline_of(self.suite, opening.store, opening.interval.key).candidate
+        before = earlier(self.suite, opening.store, opening.interval.key)
+        baseline = baseline_of(self.suite, before).candidate
         first = 1
         for candidate in self.suite.candidates:
             if candidate.name == baseline.name:

@@ -107,6 +107,13 @@ class Ledger:
         with self._database.reading() as connection:
             return runs.newest(connection, workload, states=states, started_by=started_by, limit=limit)
 
+    def latest(self, workload: str, interval_key: str) -> Run | None:
+        """The workload's run of this interval, the newest edition of several; None when there was none."""
+        from offpeak.ledger import runs
+
+        with self._database.reading() as connection:
+            return runs.latest(connection, workload, interval_key)
+
     def move_run(
         self,
         run_id: str,

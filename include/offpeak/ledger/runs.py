@@ -70,7 +70,7 @@ def open_or_create(change: Change, new: NewRun) -> tuple[Run, bool]:
     Two of these at once may both try to create it; the unique edition lets one through, and the
     other's IntegrityError says: look again.
     """
-    last = _last_edition(change.connection, new.workload, new.interval_key)
+    last = latest(change.connection, new.workload, new.interval_key)
     if last is None or last.state.ended:
         return _create(change, new, 1 if last is None else last.edition + 1), True
     if last.spec_hash != new.spec_hash:
@@ -83,7 +83,8 @@ def open_or_create(change: Change, new: NewRun) -> tuple[Run, bool]:
     return last, False
 
 
-def _last_edition(connection: Connection, workload: str, interval_key: str) -> Run | None:
+def latest(connection: Connection, workload: str, interval_key: str) -> Run | None:
+    """The newest edition."""
     # only the newest edition can be unfinished, so this one SELECT sees all that matters at one moment
     query = select(RUNS).where(RUNS.c.workload == workload, RUNS.c.interval_key == interval_key)
     row = connection.execute(query.order_by(desc(RUNS.c.edition)).limit(1)).mappings().first()
@@ -136,7 +137,7 @@ def extend(change: Change, run: Run, due_at: datetime) -> Run:
 
 
 def _refuse_second_unfinished(change: Change, run: Run) -> None:
-    last = _last_edition(change.connection, run.workload, run.interval_key)
+    last = latest(change.connection, run.workload, run.interval_key)
     if last is not None and last.edition != run.edition:
         raise LedgerConflict(
             f"Run {run.run_id} is {run.state}, and {last.run_id} ({last.state}) came after it: an older "

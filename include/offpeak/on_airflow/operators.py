@@ -116,10 +116,10 @@ def _new(workload: Workload, site: Site, context: Any) -> tuple[Workload, NewRun
 
 
 def _new_stage(pipeline_name: str, name: str, site: Site, context: Any) -> tuple[Workload, NewRun, Interval]:
-    """The run of a stage: `limit` cuts the rows of the first layer, what follows is made from them."""
+    """The run of a stage that the dag run's conf asks for."""
     from offpeak.errors import SpecError
     from offpeak.run import new_run
-    from offpeak.stage import prepared
+    from offpeak.stage import prepared, reading
 
     conf, started_by = context["dag_run"].conf or {}, context["dag_run"].run_id
     pipeline, interval = registered_pipeline(pipeline_name), interval_of(context)
@@ -129,9 +129,7 @@ def _new_stage(pipeline_name: str, name: str, site: Site, context: Any) -> tuple
             f"`offpeak dead-letters replay {conf['replay']}`, then run the pipeline again."
         )
     workload = prepared(pipeline, registered(name), site, interval)
-    first = name in {stage.name for stage in pipeline.layers[0]}
-    again = bool(conf.get("again")) or name in pipeline.again
-    limit = conf.get("limit") if first else None
+    limit, again = reading(pipeline, name, limit=conf.get("limit"), again=bool(conf.get("again")))
     return (
         workload,
         new_run(workload, site, interval, limit=limit, again=again, started_by=started_by),
@@ -192,6 +190,24 @@ class RunTask(BaseOperator):
         return as_run_asks(self.workload, site, run_id)
 
 
+def close_run(site: Site, workload: str, run_id: str) -> str:
+    """End a run that no task carries on, as failed if it is still open, with its report and its alerts; the report's
+    address."""
+    from offpeak.on_airflow.channels import raise_on_airflow
+    from offpeak.report import write_report
+    from offpeak.run import fail
+
+    fail(
+        site,
+        run_id,
+        "A task of the dag run failed; its log says why. What is in flight at the provider goes on and is billed: "
+        f"clear the failed task to take it up, or cancel it with `offpeak cancel {run_id}`.",
+    )
+    page, _ = write_report(site, run_id)
+    raise_on_airflow(registered(workload), run_id, site=site)
+    return page
+
+
 class CheckTask(RunTask):
     """Judges the run's answers. Fails, and nothing is published, when the verdict is no."""
 
@@ -246,21 +262,8 @@ class ReportTask(RunTask):
         return self._close(site, run_id)
 
     def _close(self, site: Site, run_id: str) -> str:
-        from offpeak.on_airflow.channels import raise_on_airflow
-        from offpeak.report import write_report
-        from offpeak.run import fail
-
-        if not site.ledger.run(run_id).state.ended:
-            fail(
-                site,
-                run_id,
-                "A task of the dag run failed; its log says why. What is in flight at the provider goes on "
-                "and is billed: clear the failed task to take it up, or cancel it with "
-                f"`offpeak cancel {run_id}`.",
-            )
-        page, _ = write_report(site, run_id)
+        page = close_run(site, self.workload, run_id)
         self.log.info("Report: %s", page)
-        raise_on_airflow(registered(self.workload), run_id, site=site)
         return page
 
     def _without_run(self, context: Any, site: Site) -> str | None:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from offpeak.on_airflow.operators import RunTask, airflow_errors, alerting
-from offpeak.on_airflow.registry import registered, registered_pipeline
+from offpeak.on_airflow.operators import RunTask, airflow_errors, alerting, close_run
+from offpeak.on_airflow.registry import registered_pipeline
 from offpeak.on_airflow.site import airflow_site, interval_of
 
 if TYPE_CHECKING:
-    from offpeak.ledger import Run
     from offpeak.site import Site
 
 
@@ -72,24 +71,10 @@ class FinishTask(BaseOperator):
             runs = site.ledger.runs(stage.name, limit=20)
             run = next((run for run in runs if run.started_by == dag_run_id), None)
             if run is not None and run.state is not RunState.PUBLISHED:
-                broken.append(self._close(site, run))
+                report = close_run(site, stage.name, run.run_id)
+                run = site.ledger.run(run.run_id)
+                broken.append(f"{run.run_id} is {run.state}: {run.error} Report: {report}")
         if broken:
             raise AirflowFailException(
                 f"{self.pipeline} did not come to its last step.\n" + "\n".join(broken)
             )
-
-    def _close(self, site: Site, run: Run) -> str:
-        """End the run if it is still open; its sentence for people."""
-        from offpeak.on_airflow.channels import raise_on_airflow
-        from offpeak.report import write_report
-        from offpeak.run import fail
-
-        run = fail(
-            site,
-            run.run_id,
-            "A task of the dag run failed; its log says why. What is in flight at the provider goes on and is "
-            f"billed: clear the failed task to take it up, or cancel it with `offpeak cancel {run.run_id}`.",
-        )
-        page, _ = write_report(site, run.run_id)
-        raise_on_airflow(registered(run.workload), run.run_id, site=site)
-        return f"{run.run_id} is {run.state}: {run.error} Report: {page}"

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from offpeak.errors import InputError
 from offpeak.rows.columns import BATCH_BYTES, MAX_CELL_BYTES, excerpt, wanted_columns
-from offpeak.rows.files import SourceFile, checked_addresses, find_files, without_login
+from offpeak.rows.files import (
+    SourceFile,
+    checked_addresses,
+    expanded_address,
+    find_files,
+    without_login,
+)
 from offpeak.rows.source import Opening, RowBatch, RowProblem, RowSource
 from offpeak.store import is_remote
 
@@ -95,7 +101,7 @@ def _named(addresses: Sequence[str], opening: Opening) -> Iterator[tuple[str, So
     """Each file once, with its path below the folder in its address that comes before any wildcard."""
     seen: set[str] = set()
     for address in addresses:
-        expanded = opening.store.expand(address).replace("{interval}", opening.interval.key)
+        expanded = expanded_address(address, opening.store, opening.interval.key)
         folder = _WILDCARD.split(expanded, maxsplit=1)[0].rpartition("/")[0]
         if not is_remote(expanded):
             folder = str(Path(folder.removeprefix("file://")).expanduser().absolute())

@@ -83,6 +83,11 @@ def checked_addresses(kind: str, address: str | Sequence[str], key: str) -> tupl
     return addresses
 
 
+def expanded_address(address: str, store: Store, interval_key: str) -> str:
+    """The address of a spec with what `{store}` and `{interval}` stand for."""
+    return store.expand(address).replace("{interval}", interval_key)
+
+
 def find_files(addresses: Sequence[str], store: Store, interval_key: str = "") -> list[SourceFile]:
     """The files of every address, each file once: in the order of the addresses, by name within one.
 
@@ -93,7 +98,7 @@ def find_files(addresses: Sequence[str], store: Store, interval_key: str = "") -
     """
     found: dict[str, SourceFile] = {}
     for address in addresses:
-        expanded = store.expand(address).replace("{interval}", interval_key)
+        expanded = expanded_address(address, store, interval_key)
         files = _remote_files(expanded) if is_remote(expanded) else _local_files(expanded)
         found.update((file.address, file) for file in files)
     return list(found.values())
