@@ -7,7 +7,7 @@ and a third of a second of every process. What runs in each task makes its array
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ def numbers(values: np.ndarray) -> pa.Array:
     whole = np.ascontiguousarray(values)
     kind = pa.from_numpy_dtype(whole.dtype)
     return pa.Array.from_buffers(kind, len(whole), [None, pa.py_buffer(whole)])
+
+
+def positions(places: Iterable[int]) -> pa.Array:
+    """Places in an array, as `take` wants them."""
+    import numpy as np
+
+    return numbers(np.fromiter(places, np.int64))
 
 
 def flags(values: np.ndarray) -> pa.Array:
@@ -52,7 +59,36 @@ def texts(values: Iterable[str | None]) -> pa.Array:
     return builder.finish()
 
 
-@cache
+def fixed_texts(data: bytes, width: int) -> pa.Array:
+    """A string array of texts that are all `width` bytes long, one after the other in `data`; shared, not copied."""
+    import numpy as np
+    import pyarrow as pa
+
+    ends = pa.py_buffer(np.arange(0, len(data) + 1, width, dtype=np.int32))
+    return pa.Array.from_buffers(pa.string(), len(data) // width, [None, ends, pa.py_buffer(data)])
+
+
+def offsets_of(texts: pa.Array) -> np.ndarray:
+    """Where each value of a string or binary array begins in its data buffer, and the end of the last one.
+
+    Shape (n + 1,), int32 as Arrow holds them, a view.
+    """
+    import numpy as np
+
+    whole = np.frombuffer(texts.buffers()[1], np.int32)
+    return whole[texts.offset : texts.offset + len(texts) + 1]
+
+
+@lru_cache(maxsize=64)
 def text(value: str) -> pa.Scalar:
     """One string, for a comparison or to be repeated."""
     return texts([value])[0]
+
+
+def blob(value: bytes) -> pa.Scalar:
+    """Some bytes, to be joined to each value of a column."""
+    import numpy as np
+    import pyarrow as pa
+
+    ends = pa.py_buffer(np.array([0, len(value)], np.int32))
+    return pa.Array.from_buffers(pa.binary(), 1, [None, ends, pa.py_buffer(value)])[0]

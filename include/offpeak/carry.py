@@ -24,18 +24,21 @@ LOOK_BACK_RUNS = 20
 """So many of a workload's latest unpublished runs are searched for paid answers."""
 
 
-def carry(workload: Workload, site: Site, sql: duckdb.DuckDBPyConnection, work: Path) -> None:
+def carry(
+    workload: Workload, site: Site, sql: duckdb.DuckDBPyConnection, work: Path, *, wanted: Path
+) -> None:
     """Write carried.parquet: for each wanted request that was answered before, its answer and provenance.
 
-    Reads `wanted.parquet` and `rows.parquet` in `work`. The published table comes first, then the
-    results of runs that were paid for but never published. TableError when the table cannot be read.
+    `wanted` has their fingerprints, as OpenTable.answered takes them; rows.parquet in `work` is the run's. The
+    published table comes first, then the results of runs that were paid for but never published. TableError
+    when the table cannot be read.
     """
     import pyarrow.parquet as pq
 
     layout = layout_of(workload, pq.read_schema(work / "rows.parquet"))
     table = workload.into.open(site.store, site.connections)
     try:
-        table.answered(work / "wanted.parquet", layout, work / "published.parquet")
+        table.answered(wanted, layout, work / "published.parquet")
     finally:
         table.close()
     with ExitStack() as stack:
@@ -43,7 +46,7 @@ def carry(workload: Workload, site: Site, sql: duckdb.DuckDBPyConnection, work: 
             stack.enter_context(site.store.reading(name)) for name in _unpublished_results(workload, site)
         ]
         usable = [str(path) for path in files if _has(pq.read_schema(path), carried_schema(layout))]
-        sql.execute(_union(layout, work, usable))
+        sql.execute(_union(layout, work, usable, wanted))
 
 
 def carry_nothing(workload: Workload, work: Path) -> None:
@@ -65,7 +68,7 @@ def _unpublished_results(workload: Workload, site: Site) -> list[str]:
     return [name for run in here for name in site.store.names(f"{run.facts['folder']}/results/*.parquet")]
 
 
-def _union(layout: Layout, work: Path, unpublished: list[str]) -> str:
+def _union(layout: Layout, work: Path, unpublished: list[str], wanted: Path) -> str:
     columns = ", ".join(quoted(name) for name in (*layout.answer, *(name for name, _ in PROVENANCE)))
     query = f"SELECT {columns} FROM read_parquet({literal(work / 'published.parquet')})"
     if unpublished:
@@ -77,6 +80,6 @@ def _union(layout: Layout, work: Path, unpublished: list[str]) -> str:
                 WHERE _outcome = 'answered'
                 QUALIFY row_number() OVER (PARTITION BY _fingerprint ORDER BY _answered_at DESC) = 1
             ) paid
-            SEMI JOIN read_parquet({literal(work / "wanted.parquet")}) wanted USING (_fingerprint)
+            SEMI JOIN read_parquet({literal(wanted)}) wanted USING (_fingerprint)
             ANTI JOIN read_parquet({literal(work / "published.parquet")}) published USING (_fingerprint)"""
     return f"COPY ({query}) TO {literal(work / 'carried.parquet')} (FORMAT parquet)"

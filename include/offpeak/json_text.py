@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
+
+from offpeak.arrays import mask_of, offsets_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,17 +18,6 @@ _BACKSLASH = 0x5C
 def escape(byte: int) -> bytes:
     """The escape of one byte that cannot stand in a JSON string as it is."""
     return _SHORT.get(byte) or b"\\u%04x" % byte
-
-
-def offsets_of(texts: pa.Array) -> np.ndarray:
-    """Where each value of a string or binary array begins in its data buffer, and the end of the last one.
-
-    Shape (n + 1,), int32 as Arrow holds them, a view.
-    """
-    import numpy as np
-
-    whole = np.frombuffer(texts.buffers()[1], np.int32)
-    return whole[texts.offset : texts.offset + len(texts) + 1]
 
 
 def escaped(texts: pa.Array) -> pa.Array:
@@ -46,10 +38,10 @@ def escaped(texts: pa.Array) -> pa.Array:
     bytes_there = data[found]
     made, longer = data.tobytes(), np.zeros(found.size + 1, np.int64)
     # a backslash first: the other escapes bring new ones
-    for byte in sorted(set(bytes_there.tolist()), key=lambda byte: byte != _BACKSLASH):
+    there = np.flatnonzero(np.bincount(bytes_there)).tolist()
+    for byte in sorted(there, key=lambda byte: byte != _BACKSLASH):
         made = made.replace(bytes((byte,)), escape(byte))
-    widths = np.array([len(escape(byte)) - 1 for byte in range(0x5D)], np.int64)
-    np.cumsum(widths[bytes_there], out=longer[1:])
+    np.cumsum(_more_bytes()[bytes_there], out=longer[1:])
     starts = offsets.astype(np.int64) - offsets[0]
     moved = starts + longer[np.searchsorted(found, starts)]
     if moved[-1] > np.iinfo(np.int32).max:
@@ -61,6 +53,14 @@ def escaped(texts: pa.Array) -> pa.Array:
     )
 
 
+@cache
+def _more_bytes() -> np.ndarray:
+    """By byte: how much longer its escape is."""
+    import numpy as np
+
+    return np.array([len(escape(byte)) - 1 for byte in range(_BACKSLASH + 1)], np.int64)
+
+
 def _validity(texts: pa.Array) -> pa.Buffer | None:
     """Which values are null, as a buffer that begins at the first one."""
     import numpy as np
@@ -68,5 +68,4 @@ def _validity(texts: pa.Array) -> pa.Buffer | None:
 
     if not texts.null_count:
         return None
-    valid = np.asarray(texts.is_valid())
-    return pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.py_buffer(np.packbits(mask_of(texts.is_valid()), bitorder="little"))

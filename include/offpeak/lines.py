@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from offpeak.json_text import escaped, offsets_of
+from offpeak.arrays import offsets_of
+from offpeak.json_text import escaped
 from offpeak.requests import LineForm
 
 if TYPE_CHECKING:

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offpeak.arrays import text
 from offpeak.canary import canary_requests
 from offpeak.carry import LOOK_BACK_RUNS, carry, carry_nothing
 from offpeak.errors import InputError
 from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.lines import Lines
+from offpeak.overlap import ahead
 from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
 from offpeak.spool import Spooled, spool
@@ -86,7 +88,7 @@ def make_plan(
             if again:
                 carry_nothing(workload, work)
             else:
-                carry(workload, site, sql, work)
+                carry(workload, site, sql, work, wanted=work / "rows.parquet")
             return write_plan(workload, site, run, sql, spooled)
 
 
@@ -134,28 +136,37 @@ def run_folder(run: Run) -> str:
 
 
 def _mark(sql: duckdb.DuckDBPyConnection, work: Path, key: str) -> None:
-    """`marks`: which rows can be asked; a key's second row cannot. `folds`: what several of them ask alike."""
-    rows, name = literal(work / "rows.parquet"), quoted(key)
+    """`marks`: which rows can be asked; a key's second row cannot. `folds`: what several of them ask alike.
+
+    What is there twice is looked for by short hashes first, a fifth of the memory, and among those by itself.
+    """
+    rows, name = f"read_parquet({literal(work / 'rows.parquet')})", quoted(key)
+    sql.execute(f"CREATE TABLE keys AS {_seen_twice(name, rows)}")
     sql.execute(
         f"""CREATE TABLE repeated AS
-            SELECT {name} AS key, min(_ordinal) AS first FROM read_parquet({rows})
-            WHERE {name} IS NOT NULL GROUP BY {name} HAVING count(*) > 1"""
+            SELECT {name} AS key, min(_ordinal) AS first FROM {rows}
+            WHERE hash({name}) IN (FROM keys) GROUP BY {name} HAVING count(*) > 1"""
     )
     sql.execute(
         f"""CREATE VIEW marks AS
             SELECT r._ordinal, r._fingerprint,
                    CASE WHEN r._ordinal > k.first THEN 'duplicate'
                         WHEN r._problem IS NOT NULL THEN 'bad' ELSE 'good' END AS kind
-            FROM read_parquet({rows}) r LEFT JOIN repeated k ON r.{name} = k.key"""
+            FROM {rows} r LEFT JOIN repeated k ON r.{name} = k.key"""
     )
-    wanted = literal(work / "wanted.parquet")
+    sql.execute(f"CREATE TABLE requests AS {_seen_twice('_fingerprint', rows)}")
     sql.execute(
-        f"""COPY (SELECT _fingerprint, min(_ordinal) AS first, count(*) AS count FROM marks WHERE kind = 'good'
-                  GROUP BY _fingerprint)
-            TO {wanted} (FORMAT parquet)"""
+        """CREATE TABLE folds AS
+           SELECT _fingerprint, min(_ordinal) AS first FROM marks
+           WHERE kind = 'good' AND hash(_fingerprint) IN (FROM requests)
+           GROUP BY _fingerprint HAVING count(*) > 1"""
     )
-    sql.execute(
-        f"""CREATE VIEW folds AS SELECT _fingerprint, first FROM read_parquet({wanted}) WHERE count > 1"""
+
+
+def _seen_twice(name: str, rows: str) -> str:
+    """Hashes of the values that are there more than once, and perhaps of a few others."""
+    return (
+        f"SELECT hash({name}) AS hash FROM {rows} WHERE {name} IS NOT NULL GROUP BY hash HAVING count(*) > 1"
     )
 
 
@@ -217,7 +228,7 @@ def _asked(work: Path, slice_rows: int) -> Iterator[pa.RecordBatch]:
     decisions = _Joined(batch.column(0) for batch in decided)
     for group in range(rows.num_row_groups):  # the spool keeps each of them small, with its own system texts
         for batch in rows.iter_batches(slice_rows, row_groups=[group], columns=columns):
-            asked = batch.filter(pc.equal(decisions.take(batch.num_rows), "ask"))
+            asked = batch.filter(pc.equal(decisions.take(batch.num_rows), text("ask")))
             if asked.num_rows:
                 yield asked
 
@@ -246,7 +257,7 @@ def _write_shards(
     shards = ShardWriter(site.store, folder, cut)
     lines = Lines(workload.provider, workload.ask)
     try:
-        for asked in _asked(work, lines.slice_rows(workload.templates)):
+        for asked in ahead(_asked(work, lines.slice_rows(workload.templates))):
             lines.write(shards, *asked.columns)
         return tuple(shards.finish())
     except BaseException as error:

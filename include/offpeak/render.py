@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from offpeak.arrays import mask_of, text, texts
 from offpeak.prompt import Field, NullInPrompt, Template, as_text, null_sentence
 
 if TYPE_CHECKING:
@@ -33,16 +34,15 @@ def rendered(template: Template, records: pa.RecordBatch) -> Rendered:
     if segments is None:
         return _one_by_one(template, records)
     if template.constant:
-        text = "".join(str(part) for part in segments)
-        return Rendered(texts=pa.repeat(pa.scalar(text, pa.string()), records.num_rows), constant=text)
+        said = "".join(str(part) for part in segments)
+        return Rendered(texts=pa.repeat(text(said), records.num_rows), constant=said)
     parts = [
-        pa.scalar(part, pa.string()) if isinstance(part, str) else column_text(records.column(part.name))
-        for part in segments
+        text(part) if isinstance(part, str) else column_text(records.column(part.name)) for part in segments
     ]
-    texts = (
-        parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "", null_handling="emit_null")
-    )
-    return Rendered(texts=texts, problems=_nulls(texts, segments, records) if texts.null_count else {})
+    if len(parts) > 1:
+        parts = [pc.binary_join_element_wise(*parts, text(""), null_handling="emit_null")]
+    (made,) = parts
+    return Rendered(texts=made, problems=_nulls(made, segments, records) if made.null_count else {})
 
 
 def column_text(column: pa.Array) -> pa.Array:
@@ -54,10 +54,10 @@ def column_text(column: pa.Array) -> pa.Array:
         return column
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.string())
-    return pa.array([None if value is None else as_text(value) for value in column.to_pylist()], pa.string())
+    return texts(None if value is None else as_text(value) for value in column.to_pylist())
 
 
-def _nulls(texts: pa.Array, segments: tuple[str | Field, ...], records: pa.RecordBatch) -> dict[int, str]:
+def _nulls(made: pa.Array, segments: tuple[str | Field, ...], records: pa.RecordBatch) -> dict[int, str]:
     """Which column is null in each row without a text: the first one that the template names."""
     import numpy as np
 
@@ -65,17 +65,15 @@ def _nulls(texts: pa.Array, segments: tuple[str | Field, ...], records: pa.Recor
     columns = {name: records.column(name).is_valid() for name in fields}
     return {
         int(row): next(null_sentence(name) for name in fields if not columns[name][row].as_py())
-        for row in np.flatnonzero(np.asarray(texts.is_null()))
+        for row in np.flatnonzero(mask_of(made.is_null()))
     }
 
 
 def _one_by_one(template: Template, records: pa.RecordBatch) -> Rendered:
-    import pyarrow as pa
-
-    texts: list[str | None] = []
+    made: list[str | None] = []
     problems: dict[int, str] = {}
-    for row, text in enumerate(template.render(records)):
-        if isinstance(text, NullInPrompt):
-            problems[row] = str(text)
-        texts.append(None if isinstance(text, NullInPrompt) else text)
-    return Rendered(texts=pa.array(texts, pa.string()), problems=problems)
+    for row, said in enumerate(template.render(records)):
+        if isinstance(said, NullInPrompt):
+            problems[row] = str(said)
+        made.append(None if isinstance(said, NullInPrompt) else said)
+    return Rendered(texts=texts(made), problems=problems)

@@ -141,7 +141,7 @@ def plan_replay(workload: Workload, site: Site, run: Run) -> Plan:
         again = texts_again(workload, earlier, frozenset(said["changed"]))
         spooled = write_rows_again(again, site, files, earlier)
         _mark(sql, files)
-        carry(workload, site, sql, files.work)
+        carry(workload, site, sql, files.work, wanted=files.work / "wanted.parquet")
         _carry_the_rest(sql, files, workload)
         plan = write_plan(workload, site, run, sql, spooled)
         _keep(sql, files, workload)

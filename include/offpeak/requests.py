@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.json_text import offsets_of
+from offpeak.arrays import blob, fixed_texts, offsets_of, texts
 from offpeak.providers.provider import Ask, Provider
 
 if TYPE_CHECKING:
@@ -53,23 +53,23 @@ class Fingerprints:
 
         `system` is the system text where all rows have the same one.
         """
-        import pyarrow as pa
-
-        datas = _slices(users)
         if system is not None:
-            copied = self._after(system.encode()).copy
-            digests = [_digest(copied(), data) for data in datas]
+            befores: Iterable[Any] = repeat(self._after(system.encode()))
         else:
-            befores = map(self._after, _slices(systems))
-            digests = [_digest(before, data) for before, data in zip(befores, datas, strict=True)]
-        hexed = b"".join(digests).hex().encode()
-        ends = range(0, 2 * FINGERPRINT_BYTES * (len(users) + 1), 2 * FINGERPRINT_BYTES)
-        made = pa.Array.from_buffers(
-            pa.string(), len(users), [None, pa.array(ends, pa.int32()).buffers()[1], pa.py_buffer(hexed)]
-        )
-        return _nulls_of(made, users) if users.null_count else made
+            said = _values(systems)
+            after = {one: self._after(one) for one in set(said)}
+            befores = map(after.__getitem__, said)
+        digests = []
+        for before, data in zip(
+            befores, _values(users), strict=False
+        ):  # no call of ours: this is the loop of all
+            made = before.copy()
+            made.update(data)
+            digests.append(made.digest())
+        prints = fixed_texts(b"".join(digests).hex().encode(), 2 * FINGERPRINT_BYTES)
+        return _nulls_of(prints, users) if users.null_count else prints
 
-    def _after(self, system: bytes | memoryview) -> Any:
+    def _after(self, system: bytes) -> Any:
         """The hash of all that decides but the user text."""
         made = self._base.copy()
         made.update(len(system).to_bytes(8, "little"))
@@ -79,27 +79,20 @@ class Fingerprints:
 
 def told_apart(prints: pa.Array, marks: pa.Array) -> pa.Array:
     """The fingerprints, with another one, the same for the same mark, wherever the mark is not empty."""
-    import pyarrow as pa
-
     pairs = zip(prints.to_pylist(), marks.to_pylist(), strict=True)
-    return pa.array([_marked(one, mark) if one and mark else one for one, mark in pairs], pa.string())
+    return texts([_marked(one, mark) if one and mark else one for one, mark in pairs])
 
 
 def _marked(fingerprint: str, mark: str) -> str:
     return hashlib.blake2b(f"{fingerprint} {mark}".encode(), digest_size=FINGERPRINT_BYTES).hexdigest()
 
 
-def _digest(made: Any, data: memoryview) -> bytes:
-    made.update(data)
-    digest: bytes = made.digest()
-    return digest
-
-
-def _slices(texts: pa.Array) -> Iterator[memoryview]:
+def _values(column: pa.Array) -> list[bytes]:
     """The bytes of each value of a string array; empty for a null."""
-    data = memoryview(texts.buffers()[2] or b"")
-    offsets = offsets_of(texts).tolist()
-    return (data[start:end] for start, end in pairwise(offsets))
+    import pyarrow as pa
+
+    found: list[bytes] = column.cast(pa.binary()).to_pylist()
+    return [value or b"" for value in found] if column.null_count else found
 
 
 def _nulls_of(made: pa.Array, like: pa.Array) -> pa.Array:
@@ -107,7 +100,7 @@ def _nulls_of(made: pa.Array, like: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.if_else(like.is_valid(), made, pa.scalar(None, made.type))
+    return pc.if_else(like.is_valid(), made, pa.nulls(1, made.type)[0])
 
 
 def custom_id(tag: str, fingerprint: str) -> str:
@@ -176,8 +169,8 @@ class LineForm:
                     parts[-1] += piece
                 else:
                     parts.append(piece)
-        columns = [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in parts]
-        joined = pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.binary()))
+        columns = [blob(part) if isinstance(part, bytes) else part for part in parts]
+        joined = pc.binary_join_element_wise(*columns, blob(b""))
         first, *_, last = offsets_of(joined)
         return joined.buffers()[2].slice(int(first), int(last - first))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from offpeak.json_text import offsets_of
+from offpeak.arrays import offsets_of
+from offpeak.overlap import behind
 from offpeak.providers.provider import Limits
 from offpeak.requests import TAG_BYTES
 from offpeak.store import Store
@@ -79,7 +81,7 @@ class ShardWriter:
         self._cut = cut
         self._round = round_number
         self._stack = ExitStack()
-        self._out: IO[bytes] | None = None
+        self._out: Callable[[memoryview], None] | None = None
         self._count = self._bytes = 0
         self._index: list[tuple[np.ndarray, np.ndarray]] = []
         self.tag = new_tag()
@@ -101,13 +103,13 @@ class ShardWriter:
         count = len(prints)
         if self._out is None:
             path = self._stack.enter_context(self._store.writing(self._file()))
-            self._out = self._stack.enter_context(path.open("wb", buffering=0))
+            out = self._stack.enter_context(path.open("wb", buffering=0))
+            self._out = partial(self._stack.enter_context(behind()).call, _write_all, out)
         data = memoryview(lines)
         self._index.append((_packed(prints), ends + self._bytes))
         self._count += count
         self._bytes += len(data)
-        while data:  # an unbuffered write may take only a part
-            data = data[self._out.write(data) :]
+        self._out(data)
 
     def _most(self) -> int:
         """Requests that the open shard may hold."""
@@ -153,6 +155,11 @@ class ShardWriter:
         index["fingerprint"], index["end"] = np.concatenate(prints), np.concatenate(ends)
         with self._store.writing(index_of(file)) as path, path.open("wb") as out:
             np.save(out, index, allow_pickle=False)
+
+
+def _write_all(out: IO[bytes], data: memoryview) -> None:
+    while data:  # an unbuffered write may take only a part
+        data = data[out.write(data) :]
 
 
 def _packed(prints: pa.Array) -> np.ndarray:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from offpeak.arrays import flags, mask_of, numbers, offsets_of, positions, text, texts
 from offpeak.errors import InputError
-from offpeak.json_text import offsets_of
+from offpeak.overlap import ahead, behind
 from offpeak.render import Rendered, rendered
 from offpeak.requests import Fingerprints, slow_line, told_apart
 from offpeak.rows.source import Opening, RowBatch, RowProblem
@@ -55,17 +56,18 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
     rows = 0
     try:
         batches = _limited(workload.rows.batches(opening), limit)
-        for batch, numbers in _sliced(batches, render.slice_rows):
-            table = render.table(batch, numbers, rows)
-            if writer is None:
-                writer = _writer(path, table.schema)
-            elif table.schema != writer.schema:
-                table = _fit(table, writer.schema, workload, batch.origin)
-            writer.write_table(table)
-            rows += table.num_rows
+        with behind() as thread:
+            for batch, there in _sliced(ahead(batches), render.slice_rows):
+                table = render.table(batch, there, rows)
+                if writer is None:
+                    writer = _writer(path, table.schema, workload.rows.key)
+                elif table.schema != writer.schema:
+                    table = _fit(table, writer.schema, workload, batch.origin)
+                thread.call(writer.write_table, table)
+                rows += table.num_rows
         if writer is None:
             table = render.empty()
-            writer = _writer(path, table.schema)
+            writer = _writer(path, table.schema, workload.rows.key)
             writer.write_table(table)
         key_type = str(writer.schema.field(workload.rows.key).type)
     finally:
@@ -80,12 +82,18 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
     )
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Dictionaries only where values repeat: texts and fingerprints would fill one for nothing."""
+def _writer(path: Path, schema: pa.Schema, key: str) -> pq.ParquetWriter:
+    """Dictionaries only where values repeat: keys, texts and fingerprints would fill one for nothing."""
     import pyarrow.parquet as pq
 
-    repeated = [name for name in schema.names if name not in ("_ordinal", "_fingerprint", "_user", "_number")]
-    return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=repeated, write_statistics=False)
+    distinct = (key, "_ordinal", "_fingerprint", "_user", "_number")
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression={name: "none" if name == "_fingerprint" else "lz4" for name in schema.names},
+        use_dictionary=[name for name in schema.names if name not in distinct],
+        write_statistics=False,
+    )
 
 
 def _limited(batches: Iterator[RowBatch], limit: int | None) -> Iterator[RowBatch]:
@@ -154,7 +162,7 @@ class _Renderer:
         self._envelope = len(self._line("x", "x"))
         self.slice_rows = max(1, SLICE_CHARACTERS // (1 + self._user.constant_characters))
 
-    def table(self, batch: RowBatch, numbers: Sequence[int], first_ordinal: int) -> pa.Table:
+    def table(self, batch: RowBatch, there: Sequence[int], first_ordinal: int) -> pa.Table:
         import numpy as np
         import pyarrow as pa
 
@@ -169,23 +177,21 @@ class _Renderer:
         systems = _encoded(system)
         count = records.num_rows
         if problems:
-            good = pa.array(np.isin(np.arange(count), list(problems), invert=True))
+            good = flags(np.isin(np.arange(count), list(problems), invert=True))
             prints, systems, users = (_only(good, column) for column in (prints, systems, user.texts))
         else:
             users = user.texts
         kept = [records.column(name) for name in self._workload.keep]
         columns: list[Any] = [
-            pa.array(np.arange(first_ordinal, first_ordinal + count)),
+            numbers(np.arange(first_ordinal, first_ordinal + count)),
             keys,
             *kept,
             prints,
             systems,
             users,
-            pa.array([problems.get(row) for row in range(count)], pa.string())
-            if problems
-            else pa.nulls(count, pa.string()),
-            pa.repeat(pa.scalar(batch.origin, pa.string()), count),
-            pa.array(numbers, pa.int64()),
+            texts(problems.get(row) for row in range(count)) if problems else pa.nulls(count, pa.string()),
+            pa.repeat(text(batch.origin), count),
+            positions(there),
         ]
         made = pa.table(columns, names=_names(key, self._workload.keep))
         if not batch.problems:
@@ -239,7 +245,7 @@ class _Renderer:
         found: dict[int, str] = {}
         if keys.null_count:
             reason = f"the key column {self._workload.rows.key} is null"
-            found |= dict.fromkeys(np.flatnonzero(np.asarray(keys.is_null())).tolist(), reason)
+            found |= dict.fromkeys(np.flatnonzero(mask_of(keys.is_null())).tolist(), reason)
         found = {**user.problems, **system.problems, **found}
         constant = None if system.constant is None else len(system.constant.encode())
         sizes = np.diff(offsets_of(user.texts)) + (
@@ -270,14 +276,13 @@ class _Renderer:
         """Records that could not be read, as rows without a key."""
         import pyarrow as pa
 
-        count = len(problems)
         values = {
-            "_ordinal": list(range(start, start + count)),
-            "_problem": [_with_excerpt(problem) for problem in problems],
-            "_origin": [problem.origin for problem in problems],
-            "_number": [problem.number for problem in problems],
+            "_ordinal": positions(range(start, start + len(problems))),
+            "_problem": texts(map(_with_excerpt, problems)),
+            "_origin": texts(problem.origin for problem in problems),
+            "_number": positions(problem.number for problem in problems),
         }
-        columns = [pa.array(values.get(f.name, [None] * count), f.type) for f in schema]
+        columns = [values.get(field.name, pa.nulls(len(problems), field.type)) for field in schema]
         return pa.table(columns, schema=schema)
 
 
@@ -288,8 +293,8 @@ def _encoded(system: Rendered) -> pa.DictionaryArray:
 
     if system.constant is None:
         return system.texts.dictionary_encode()
-    indices = pa.array(np.zeros(len(system.texts), np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([system.constant], pa.string()))
+    indices = numbers(np.zeros(len(system.texts), np.int32))
+    return pa.DictionaryArray.from_arrays(indices, texts([system.constant]))
 
 
 def _only(good: pa.Array, column: pa.Array) -> pa.Array:
@@ -299,25 +304,25 @@ def _only(good: pa.Array, column: pa.Array) -> pa.Array:
 
     if isinstance(column, pa.DictionaryArray):
         return pa.DictionaryArray.from_arrays(_only(good, column.indices), column.dictionary)
-    return pc.if_else(good, column, pa.scalar(None, column.type))
+    return pc.if_else(good, column, pa.nulls(1, column.type)[0])
 
 
 _SPACE_LEADS = (0xC2, 0xE1, 0xE2, 0xE3)
 """First bytes of the characters beyond ASCII that are white space, among many others."""
 
 
-def _perhaps_blank(texts: pa.Array) -> np.ndarray:
+def _perhaps_blank(said: pa.Array) -> np.ndarray:
     """Places of the texts that are empty or begin with what may be white space."""
     import numpy as np
 
-    offsets = offsets_of(texts)
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    offsets = offsets_of(said)
+    data = np.frombuffer(said.buffers()[2] or b"", np.uint8)
     empty = np.diff(offsets) == 0
     if empty.all():
-        return np.flatnonzero(empty & np.asarray(texts.is_valid()))
+        return np.flatnonzero(empty & mask_of(said.is_valid()))
     firsts = data[np.minimum(offsets[:-1], data.size - 1)]
     maybe = empty | (firsts <= 0x20) | np.isin(firsts, _SPACE_LEADS)
-    return np.flatnonzero(maybe & np.asarray(texts.is_valid()))
+    return np.flatnonzero(maybe & mask_of(said.is_valid()))
 
 
 def _with_excerpt(problem: RowProblem) -> str:

@@ -9,7 +9,8 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from offpeak.json_text import escape, escaped, offsets_of
+from offpeak.arrays import offsets_of
+from offpeak.json_text import escape, escaped
 
 SPECIAL = "".join(map(chr, range(0x80))) + "\u2028\u2029\x85\ufeff\U0001f3e6"
 TEXT = st.text(st.characters(codec="utf-8"), max_size=30) | st.text(st.sampled_from(SPECIAL), max_size=12)

@@ -87,8 +87,9 @@ def staged(
 
 
 def wanted(folder: Path, fingerprints: Iterable[str]) -> Path:
-    path = folder / "wanted.parquet"
-    pq.write_table(pa.table({"_fingerprint": pa.array(list(fingerprints), pa.string())}), path)
+    """A file of them as a plan's spool has them: with nulls, and some more than once."""
+    path, each = folder / "wanted.parquet", list(fingerprints)
+    pq.write_table(pa.table({"_fingerprint": pa.array([None, *each, *each[:2], None], pa.string())}), path)
     return path
 
 

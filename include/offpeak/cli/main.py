@@ -57,7 +57,9 @@ def group() -> None:
 def main() -> None:
     """Entry point. An error that Offpeak knows is a message and exit code 1, never a traceback."""
     from offpeak.errors import OffpeakError, SpecError
+    from offpeak.memory import keep_little
 
+    keep_little()
     try:
         sys.exit(group.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as done:

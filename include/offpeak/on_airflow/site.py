@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from offpeak.connections import Connection
+from offpeak.memory import keep_little
 from offpeak.polling import Pace
 from offpeak.site import Interval, Site
 from offpeak.store import Store
@@ -43,6 +44,7 @@ class AirflowConnections:
 def airflow_site() -> Site:
     """The site of this Airflow: OFFPEAK_STORE, and the ledger from OFFPEAK_LEDGER, else from the connection
     `offpeak_ledger` if there is one, else SQLite in a local store."""
+    keep_little()
     connections = AirflowConnections()
     ledger = None
     if not os.environ.get("OFFPEAK_LEDGER") and connections.get(LEDGER_CONNECTION) is not None:

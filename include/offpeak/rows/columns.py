@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from offpeak.arrays import positions, text
 from offpeak.errors import InputError
 from offpeak.rows.cells import collect_faults, plain_type, to_plain
 from offpeak.rows.files import NOTHING_SENT
@@ -102,8 +103,8 @@ class Frame:
         for field, column in zip(self.schema, columns, strict=True):
             collect_faults(column, field, self.max_cell_bytes, faults)
         if faults:
-            keep = pa.array([index for index in range(len(numbers)) if index not in faults], pa.int64())
-            columns = [column.take(keep) for column in columns]
+            good = positions(index for index in range(len(numbers)) if index not in faults)
+            columns = [column.take(good) for column in columns]
         arrays = [to_plain(column, field.type) for field, column in zip(self.schema, columns, strict=True)]
         records = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         if faults or records.column(self.key).null_count or _has_empty(records.column(self.key)):
@@ -122,14 +123,13 @@ def _has_empty(key: pa.Array) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return bool(pa.types.is_string(key.type) and pc.any(pc.equal(key, "")).as_py())
+    return bool(pa.types.is_string(key.type) and pc.any(pc.equal(key, text(""))).as_py())
 
 
 def _drop_keyless(
     records: pa.RecordBatch, key: str, numbers: list[int], faults: dict[int, str]
 ) -> pa.RecordBatch:
     """Leave out the records without a key; each becomes a fault of its row."""
-    import pyarrow as pa
 
     keep = []
     for position, value in enumerate(records.column(key).to_pylist()):
@@ -140,4 +140,4 @@ def _drop_keyless(
             )
         else:
             keep.append(position)
-    return records.take(pa.array(keep, pa.int64()))
+    return records.take(positions(keep))

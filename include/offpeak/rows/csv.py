@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, ClassVar, NamedTuple
 
+from offpeak.arrays import texts
 from offpeak.errors import InputError, SpecError
 from offpeak.rows.columns import BATCH_BYTES, MAX_CELL_BYTES, Frame, excerpt, frame_of, wanted_columns
 from offpeak.rows.encoding import find_encoding
@@ -260,11 +261,8 @@ def _batch(
 
 
 def _columns(rows: list[Record], at: Sequence[int]) -> list[pa.Array | None]:
-    import pyarrow as pa
 
-    return [
-        None if index < 0 else pa.array([record.cells[index] for record in rows], pa.string()) for index in at
-    ]
+    return [None if index < 0 else texts([record.cells[index] for record in rows]) for index in at]
 
 
 def _undecodable(text: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
+from offpeak.arrays import texts
 from offpeak.errors import InputError
 from offpeak.rows.columns import BATCH_BYTES, MAX_CELL_BYTES, excerpt, wanted_columns
 from offpeak.rows.files import (
@@ -124,9 +125,9 @@ def _batch(
     import pyarrow as pa
 
     made: dict[str, pa.Array] = {
-        KEY: pa.array([name for name, _ in gathered], pa.string()),
-        TITLE: pa.array([_title(name, text) for name, text in gathered], pa.string()),
-        TEXT: pa.array([text for _, text in gathered], pa.string()),
+        KEY: texts([name for name, _ in gathered]),
+        TITLE: texts([_title(name, text) for name, text in gathered]),
+        TEXT: texts([text for _, text in gathered]),
     }
     records = pa.RecordBatch.from_arrays([made[name] for name in wanted], names=wanted)
     return RowBatch(records, origin, first, tuple(problems))

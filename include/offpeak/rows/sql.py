@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from offpeak.arrays import positions
 from offpeak.errors import InputError, SpecError
 from offpeak.rows.columns import BATCH_BYTES, MAX_CELL_BYTES, Frame, frame_of, wanted_columns
 from offpeak.rows.databases import database_url, shown
@@ -181,7 +182,6 @@ def _batch(
     origin: str,
     first: int,
 ) -> RowBatch:
-    import pyarrow as pa
 
     faults: dict[int, str] = {}
     arrays = []
@@ -199,7 +199,7 @@ def _batch(
         RowProblem(origin=origin, number=first + index, reason=reason, excerpt=show(index))
         for index, reason in faults.items()
     ]
-    keep = pa.array(left, pa.int64())
+    keep = positions(left)
     return frame.batch(
         [array.take(keep) for array in arrays] if faults else arrays,
         origin=origin,

@@ -96,6 +96,8 @@ class OpenParquet:
         schema = carried_schema(layout)
         with self._told("could not be read"):
             names = [name for name in self.folder.names(PARTITIONS) if self._can_answer(name, schema)]
+            if not names:
+                return write_rows([], schema, into)
             with engine() as connection:
                 self._reach(connection)
                 return write_rows(self._latest(connection, names, wanted, schema), schema, into)

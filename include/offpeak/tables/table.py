@@ -77,10 +77,11 @@ class OpenTable(Protocol):
     def answered(self, wanted: Path, layout: Layout, into: Path) -> int:
         """Carry: write to the Parquet file `into` what the table already answers.
 
-        `wanted` is a Parquet file with a column `_fingerprint` (string, distinct). Written are, for each
-        of those that has a row with `_outcome = 'answered'`, one row (the latest answered) with the
-        layout's answer columns and all provenance columns. Returns their number; 0 (and a valid empty
-        file) when the table does not exist yet or lacks one of the layout's answer columns. Bounded memory.
+        `wanted` is a Parquet file with a column `_fingerprint` (string; nulls and repeats count for nothing).
+        Written are, for each of those that has a row with `_outcome = 'answered'`, one row (the latest
+        answered) with the layout's answer columns and all provenance columns. Returns their number; 0 (and a
+        valid empty file) when the table does not exist yet or lacks one of the layout's answer columns.
+        Bounded memory.
         """
 
     def publish(self, staged: Staged) -> Published:

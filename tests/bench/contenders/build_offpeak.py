@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from offpeak.memory import keep_little
 from tests.bench import runs
 from tests.bench.sent import requests_in
 from tests.bench.work import Outcome, Place
 
 
 def prepare(place: Place) -> None:
+    keep_little()  # as each process of Offpeak's begins
     import duckdb  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import sqlalchemy  # noqa: F401

@@ -6,12 +6,14 @@ task on Airflow does, and is not joined with the rows.
 
 from __future__ import annotations
 
+from offpeak.memory import keep_little
 from tests.bench import runs
 from tests.bench.answered import tickets_in, vectors_in
 from tests.bench.work import Outcome, Place
 
 
 def prepare(place: Place) -> None:
+    keep_little()  # as each process of Offpeak's begins
     import duckdb  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
