@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 from offpeak.arrays import text
 from offpeak.canary import canary_requests
 from offpeak.carry import LOOK_BACK_RUNS, carry, carry_nothing
-from offpeak.errors import InputError
+from offpeak.errors import InputError, SpecError
 from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.lines import Lines
 from offpeak.overlap import ahead
+from offpeak.quota import Quota
 from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
 from offpeak.spool import Spooled, spool
@@ -254,7 +255,7 @@ def _write_shards(
     workload: Workload, site: Site, work: Path, folder: str, canary: int | None
 ) -> tuple[ShardFile, ...]:
     cut = Cut.of(workload.provider.limits, workload.shard_limit, first=canary)
-    shards = ShardWriter(site.store, folder, cut)
+    shards = ShardWriter(site.store, folder, cut.within(_quota(workload, site), workload.model_name))
     lines = Lines(workload.provider, workload.ask)
     try:
         for asked in ahead(_asked(work, lines.slice_rows(workload.templates))):
@@ -263,6 +264,14 @@ def _write_shards(
     except BaseException as error:
         shards.abandon(error)
         raise
+
+
+def _quota(workload: Workload, site: Site) -> Quota:
+    """The account's; none for a look at a plan that nobody has the keys to send."""
+    try:
+        return workload.provider.account(workload.connection, site.connections, site.env).quota
+    except SpecError:
+        return Quota()
 
 
 def _counts(sql: duckdb.DuckDBPyConnection, work: Path) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 from offpeak.arrays import offsets_of
 from offpeak.overlap import behind
 from offpeak.providers.provider import Limits
+from offpeak.quota import Quota
 from offpeak.requests import TAG_BYTES
 from offpeak.store import Store
 
@@ -24,6 +25,8 @@ ENVELOPE_BYTES = 64
 """Kept free in every shard for what a provider puts around the lines (`{"requests":[ ... ]}`)."""
 
 
+BYTES_PER_TOKEN = 4
+"""Of requests, about, as long as nothing is known of a workload."""
 READ_BYTES = 1024 * 1024
 
 
@@ -66,6 +69,15 @@ class Cut:
     def of(cls, limits: Limits, requests: int, *, first: int | None = None) -> Cut:
         room = limits.size_bytes - ENVELOPE_BYTES
         return cls(requests=min(requests, limits.requests), size_bytes=room, first=first)
+
+    def within(self, quota: Quota, model: str) -> Cut:
+        """No shard larger than what the account may have at the provider at once: it would never be taken."""
+        tokens = quota.tokens_of(model)
+        return replace(
+            self,
+            requests=min(self.requests, quota.requests or self.requests),
+            size_bytes=self.size_bytes if tokens is None else min(self.size_bytes, BYTES_PER_TOKEN * tokens),
+        )
 
 
 class ShardWriter:
@@ -188,8 +200,8 @@ def told_lines(source: IO[bytes]) -> Iterator[bytes]:
 
 
 def estimated_tokens(size_bytes: int) -> int:
-    """Tokens in that many bytes of requests, before anything is known: about four bytes a token."""
-    return -(-size_bytes // 4)
+    """Tokens in that many bytes of requests, before anything is known."""
+    return -(-size_bytes // BYTES_PER_TOKEN)
 
 
 def total(files: Iterable[ShardFile]) -> int:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak.providers.provider import Limits
+from offpeak.quota import Quota
 from offpeak.shards import (
     ENVELOPE_BYTES,
     Cut,
@@ -123,6 +124,17 @@ def test_the_cut_keeps_room_for_the_envelope_and_takes_the_smaller_count() -> No
     assert Cut.of(limits, 10) == Cut(requests=10, size_bytes=1_000 - ENVELOPE_BYTES)
     assert Cut.of(limits, 99_999).requests == 50_000
     assert len(b'{"requests":[]}') < ENVELOPE_BYTES
+
+
+def test_a_quota_makes_shards_that_fit_within_it() -> None:
+    cut = Cut.of(Limits(requests=50_000, size_bytes=1_000_000), 50_000, first=20)
+    quota = Quota(enqueued_tokens={"gpt-5-mini": 1_000, "*": 90}, requests=300)
+    assert cut.within(Quota(), "gpt-5-mini") == cut
+    assert cut.within(quota, "gpt-5-mini") == Cut(requests=300, size_bytes=4_000, first=20)
+    assert cut.within(quota, "o9") == Cut(requests=300, size_bytes=360, first=20)
+    assert estimated_tokens(cut.within(quota, "o9").size_bytes) == 90
+    wide = Quota(enqueued_tokens={"*": 10**9}, requests=10**6)
+    assert cut.within(wide, "gpt-5-mini") == cut
 
 
 def test_a_first_shard_may_be_smaller_than_the_others(store: Store) -> None:

@@ -93,6 +93,16 @@ def test_two_runs_that_share_a_quota_never_reach_the_providers_limit(narrow: Pla
     assert narrow.billed() == 2 * ROWS
 
 
+def test_shards_are_cut_so_that_each_fits_within_the_tokens_that_the_account_may_have(narrow: Place) -> None:
+    with_quota(narrow, {"enqueued_tokens": {"*": limit_of(narrow)}})
+    run = narrow.run(narrow.workload(name="whole", into=parquet_table("{store}/tables/whole")))
+    shards = narrow.site().ledger.shards(run.run_id)
+    assert len(shards) == 3  # all of its rows are six times two fifths of the limit
+    assert max(shard.estimated_tokens for shard in shards) <= limit_of(narrow)
+    assert narrow.creates() == 3  # the provider declined none for being larger than it may ever be
+    assert run.facts["outcomes"] == {"answered": ROWS}
+
+
 def test_without_a_quota_the_providers_limit_is_run_into_and_waited_out(narrow: Place) -> None:
     run = narrow.run(workload_named(narrow, "sorting"))
     ledger = narrow.site().ledger
