@@ -153,11 +153,9 @@ def _rehearse(workload: Workload) -> None:
 
 def _take_up_last(site: Site, new: NewRun) -> None:
     """A run of this interval that broke off is gone on with: what is in flight must not be asked anew."""
-    for run in site.ledger.runs(new.workload, limit=20):
-        if run.interval_key == new.interval_key:  # newest first: the latest edition
-            if run.spec_hash == new.spec_hash:
-                take_up(site, run.run_id)
-            return
+    run = site.ledger.latest(new.workload, new.interval_key)
+    if run is not None and run.spec_hash == new.spec_hash:
+        take_up(site, run.run_id)
 
 
 def _keep_to_budget(workload: Workload, plan: Plan, forecast: Estimate) -> None:
