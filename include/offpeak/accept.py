@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from offpeak.arrays import numbers, texts
 from offpeak.errors import CheckBroken
 from offpeak.results import RAW_CHARACTERS, USAGE, Answered, Result
 from offpeak.states import Outcome
@@ -50,11 +51,10 @@ def rows_of(
     store: Store, folder: str, workload: Workload, fingerprints: Iterable[str]
 ) -> dict[str, dict[str, Any]]:
     """By fingerprint: the row of a plan that asks it, the first one of several, as `accept` sees it."""
-    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = pa.array(list(fingerprints), pa.string())
+    wanted = texts(fingerprints)
     columns = ["_fingerprint", workload.rows.key, *workload.keep]
     found: dict[str, dict[str, Any]] = {}
     with store.reading(f"{folder}/rows.parquet") as path:
@@ -80,7 +80,6 @@ def weighed(workload: Workload, result: Result, row: Row | None) -> Result:
 
 def _many(workload: Workload, found: Answered, known: Mapping[str, Row]) -> Iterator[Answered | Result]:
     import numpy as np
-    import pyarrow as pa
 
     names = workload.form.schema().names
     listed = [column.to_pylist() for column in found.columns]
@@ -91,12 +90,12 @@ def _many(workload: Workload, found: Answered, known: Mapping[str, Row]) -> Iter
         if (reason := _asked(workload, known.get(fingerprint), answer))
     }
     good = [place for place in range(len(answers)) if place not in reasons]
-    taken = pa.array(good, pa.int64())
+    taken = np.array(good, np.int64)
     yield Answered(
         fingerprints=[found.fingerprints[place] for place in good],
         models=[found.models[place] for place in good],
-        usage=found.usage[np.asarray(good, dtype=np.int64)],
-        columns=[column.take(taken) for column in found.columns],
+        usage=found.usage[taken],
+        columns=[column.take(numbers(taken)) for column in found.columns],
     )
     for place, reason in reasons.items():
         yield Result(

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from itertools import accumulate, chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -19,6 +18,8 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
+from offpeak.answer_columns import column_of, plain_value
+from offpeak.arrays import texts as texts_column
 from offpeak.errors import SpecError
 from offpeak.prompt import encodable
 from offpeak.providers.provider import AnswerForm
@@ -138,7 +139,7 @@ class Answer:
             return {TEXT_COLUMN: text}, ""
         try:
             value = self.model.model_validate_json(text)
-            answer = {name: _plain(getattr(value, name)) for name in self.model.model_fields}
+            answer = {name: plain_value(getattr(value, name)) for name in self.model.model_fields}
         except ValidationError as error:
             return None, _sentence(error)
         except Exception as error:  # noqa: BLE001 - a border: a user's own validator may raise anything
@@ -147,35 +148,34 @@ class Answer:
 
     def read_all(self, texts: Sequence[str]) -> Answers:
         """Many answers at once, as `read` reads each. Never raises on content."""
-        import pyarrow as pa
-
         with suppress(Exception):  # a border: a user's validator, or a value that does not fit its column
             return self._read_quickly(texts)
         found = [self.read(text) for text in texts]
         values = [answer for answer, _ in found if answer is not None]
         return Answers(
-            columns=[pa.array([each[one.name] for each in values], one.type) for one in self.schema()],
+            columns=[column_of([each[one.name] for each in values], one.type) for one in self.schema()],
             problems={row: reason for row, (answer, reason) in enumerate(found) if answer is None},
         )
 
     def _read_quickly(self, texts: Sequence[str]) -> Answers:
-        import pyarrow as pa
-
         if self.model is None:
-            return Answers(columns=[pa.array(texts, pa.string())])
+            return Answers(columns=[texts_column(texts)])
+        from offpeak.quick_answer import read_quickly
+
         validate = self.model.__pydantic_validator__.validate_json
-        values, problems = [], {}
-        for row, text in enumerate(texts):
+        values, problems = read_quickly(self.model, texts), {}
+        for row in [row for row, value in enumerate(values) if value is None]:
             try:
-                values.append(validate(text))
+                values[row] = validate(texts[row])
             except ValidationError:
-                problems[row] = self.read(text)[1]
+                problems[row] = self.read(texts[row])[1]
+        values = [value for value in values if value is not None]
         columns = []
         for one, (name, info) in zip(self.schema(), self.model.model_fields.items(), strict=True):
             given = list(map(attrgetter(name), values))
             if not _is_plain(info.annotation):
-                given = list(map(_plain, given))
-            columns.append(_column_of(given, one.type))
+                given = list(map(plain_value, given))
+            columns.append(column_of(given, one.type))
         return Answers(columns=columns, problems=problems)
 
     def schema(self) -> pa.Schema:
@@ -306,52 +306,17 @@ def _arrow(annotation: Any) -> pa.DataType:
     }[_type_text(inner)]
 
 
-def _plain(value: Any) -> Any:
-    """A validated value as Arrow takes it. ValueError or OverflowError for a time that names no moment."""
-    if isinstance(value, BaseModel):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return _sorted([_plain(item) for item in value])
-    if isinstance(value, dt.datetime):
-        if value.tzinfo is None:
-            raise ValueError(f"the time {value.isoformat()} has no time zone; give one, such as Z for UTC")
-        return value.astimezone(dt.UTC)
-    return str(value) if isinstance(value, UUID) else value
-
-
-def _column_of(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """The values as an array; lists are taken apart first, which is faster than to have Arrow do it."""
-    import pyarrow as pa
-
-    if not pa.types.is_list(kind) or None in values:
-        return pa.array(values, kind)
-    ends = pa.array(accumulate(map(len, values), initial=0), pa.int32())
-    return pa.ListArray.from_arrays(ends, _column_of(list(chain.from_iterable(values)), kind.value_type))
-
-
 _AS_THEY_ARE = (str, int, float, bool, bytes)
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Whether Arrow takes the field's values as they are (see _plain)."""
+    """Whether Arrow takes the field's values as they are (see plain_value)."""
     inner, _ = _unwrap(annotation)
     if get_origin(inner) is list:
         return _is_plain(get_args(inner)[0])
     if get_origin(inner) is Literal:
         return all(type(value) in _AS_THEY_ARE for value in get_args(inner))
     return inner in _AS_THEY_ARE
-
-
-def _sorted(items: list[Any]) -> list[Any]:
-    """In an order that is the same in every process, which a set's own is not."""
-    try:
-        return sorted(items)
-    except TypeError:
-        return sorted(items, key=repr)
 
 
 _ALWAYS_FIT = (type(None), bool, float)
@@ -366,7 +331,7 @@ def _misfit(model: type[BaseModel], answer: Mapping[str, Any]) -> str:
         if type(value) in _ALWAYS_FIT or (type(value) is str and value.isascii()):
             continue
         try:
-            pa.scalar(value, column.type)
+            column_of([value], column.type)
         except (pa.ArrowException, ValueError, TypeError, ArithmeticError) as error:
             return f"{column.name}: the value does not fit the column's type {column.type} ({error})"
     return ""

@@ -108,18 +108,11 @@ def costs(price: Price | None, usage: np.ndarray, route: Route) -> np.ndarray | 
     """
     import numpy as np
 
-    rates = None if price is None else price.batch if route is Route.BATCH else price.realtime
-    if price is None or rates is None:
+    if price is None or (price.batch if route is Route.BATCH else price.realtime) is None:
         return None
-    each = [cost(replace(price, long_prompt=None), one, route) for one in _ONE_TOKEN]
+    ordinary, beyond, digits = _weights(price, route)
+    whole, whole_long = np.array(ordinary, np.int64), np.array(beyond, np.int64)
     step = price.long_prompt
-    times = [Decimal(1)] * 2 if step is None else [step.input_times, step.output_times]
-    amounts = [_exact(amount) for amount in each]
-    long = [_exact(_exact(amount) * times[place == 4]) for place, amount in enumerate(amounts)]
-    digits = max(9, *(-int(amount.normalize().as_tuple().exponent) for amount in (*amounts, *long)))
-    whole, whole_long = (
-        np.array([int(amount.scaleb(digits)) for amount in found], np.int64) for found in (amounts, long)
-    )
     plain_input = np.maximum(usage[:, 0] - usage[:, 1] - usage[:, 2] - usage[:, 3], 0)
     tokens = np.column_stack((plain_input, *usage[:, 1:5].T))
     above = usage[:, 0] > (usage[:, 0].max(initial=0) if step is None else step.above_tokens)
@@ -127,6 +120,19 @@ def costs(price: Price | None, usage: np.ndarray, route: Route) -> np.ndarray | 
         raise OverflowError(f"{int(tokens.max()):,} tokens of one request are more than can be priced")
     made = np.where(above, tokens @ whole_long, tokens @ whole)
     return _half_even(made, 10 ** (digits - 9))
+
+
+@cache
+def _weights(price: Price, route: Route) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """What one token of each kind costs, in an ordinary prompt and in a long one, times 10 to the power of the last."""
+    each = [cost(replace(price, long_prompt=None), one, route) for one in _ONE_TOKEN]
+    step = price.long_prompt
+    times = [Decimal(1)] * 2 if step is None else [step.input_times, step.output_times]
+    amounts = [_exact(amount) for amount in each]
+    long = [amount * times[place == 4] for place, amount in enumerate(amounts)]
+    digits = max(9, *(-int(amount.normalize().as_tuple().exponent) for amount in (*amounts, *long)))
+    ordinary, beyond = (tuple(int(amount.scaleb(digits)) for amount in found) for found in (amounts, long))
+    return ordinary, beyond, digits
 
 
 _ONE_TOKEN = (

@@ -5,21 +5,23 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from offpeak.answer import Answers
 from offpeak.providers.provider import Batch
-from offpeak.results import USAGE, Answered, Result, Tally, judge
+from offpeak.results import Answered, Result, Tally, judge
 from offpeak.states import BatchStatus, Outcome
 
 if TYPE_CHECKING:
-    from offpeak.providers.plain import Plain
+    from offpeak.providers.plain import Plains
     from offpeak.workload import Workload
 
-CHUNK_ROWS = 4_096
+CHUNK_ROWS = 1_024
 CHUNK_BYTES = 8 * 1024 * 1024
-"""Of lines that are read at once."""
+"""Of lines that are read at once: more of them than the processor caches take longer each."""
+_PIECE_ROWS = 64
+"""After so many lines it is seen whether they are enough."""
 
 _WITHOUT_RESULT = {BatchStatus.EXPIRED: Outcome.EXPIRED, BatchStatus.CANCELLED: Outcome.CANCELLED}
 
@@ -61,52 +63,80 @@ def _uncollected() -> Iterator[None]:
 
 
 def _read_chunk(workload: Workload, chunk: Sequence[bytes], claims: _Claims) -> list[Answered | Result]:
-    found: list[Answered | Result] = []
-    plains, firsts = [], []
-    for line, plain in zip(chunk, workload.provider.plain(chunk), strict=True):
-        if plain is None:
-            reply = workload.provider.parse(line)
-            if (fingerprint := claims.claim(reply.custom_id)) is not None:
-                found.append(judge(workload, fingerprint, reply))
-        elif (fingerprint := claims.claim(plain.custom_id)) is not None:
-            plains.append(plain)
-            firsts.append((fingerprint, line))
-    found += _judge_plain(workload, plains, firsts)
+    plains = _wanted(workload, workload.provider.plain(chunk))
+    others = {
+        place: workload.provider.parse(chunk[place])
+        for place in sorted(set(range(len(chunk))).difference(plains.places))
+    }
+    ids = list(plains.custom_ids)
+    for place, reply in others.items():  # ascending, so that each ends up in its place
+        ids.insert(place, reply.custom_id)
+    if not claims.claim_all(ids):
+        firsts = [claims.claim(custom_id) for custom_id in ids]
+        plains = plains.where([firsts[place] for place in plains.places])
+        others = {place: reply for place, reply in others.items() if firsts[place]}
+    found: list[Answered | Result] = [
+        judge(workload, claims.fingerprint(reply.custom_id), reply) for reply in others.values()
+    ]
+    found += _judge_plain(workload, plains, chunk, claims)
     return found
+
+
+def _wanted(workload: Workload, plains: Plains) -> Plains:
+    """None of them where a workload that asks for text was given vectors, or the other way round."""
+    wants_text = workload.form.form.dimensions is None
+    return (
+        plains.where([False] * len(plains.places))
+        if (plains.texts if wants_text else plains.vectors) is None
+        else plains
+    )
 
 
 class _Claims:
     """Which of the requests sent have their result; counts in the tally what is not one of them."""
 
     def __init__(self, sent: Iterable[str], tag: str, tally: Tally) -> None:
-        self._has_result = dict.fromkeys((f"{tag}-{fingerprint}" for fingerprint in sent), False)
+        self._sent = dict.fromkeys(f"{tag}-{fingerprint}" for fingerprint in sent)
+        self._open = set(self._sent)
         self._tag = tag
         self._tally = tally
 
-    def claim(self, custom_id: str) -> str | None:
-        """The fingerprint of a request that had no result so far."""
-        has = self._has_result.get(custom_id)
-        if has is False:
-            self._has_result[custom_id] = True
-            return custom_id[len(self._tag) + 1 :]
+    def claim_all(self, custom_ids: Sequence[str]) -> bool:
+        """True where each is another request that had no result so far; else nothing has been claimed."""
+        claimed = self._open.intersection(custom_ids)
+        if len(claimed) < len(custom_ids):
+            return False
+        self._open -= claimed
+        return True
+
+    def claim(self, custom_id: str) -> bool:
+        """Whether it is a request that had no result so far."""
+        if custom_id in self._open:
+            self._open.remove(custom_id)
+            return True
         if not custom_id:
             self._tally.unreadable += 1
-        elif has is None:
-            self._tally.foreign += 1
-        else:
+        elif custom_id in self._sent:
             self._tally.repeated += 1
-        return None
+        else:
+            self._tally.foreign += 1
+        return False
+
+    def fingerprint(self, custom_id: str) -> str:
+        return custom_id[len(self._tag) + 1 :]
 
     def left(self) -> list[str]:
-        return [name[len(self._tag) + 1 :] for name, has in self._has_result.items() if not has]
+        """The fingerprints of the requests without a result, in the order in which they were sent."""
+        return [self.fingerprint(name) for name in self._sent if name in self._open]
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    rest = iter(lines)
     held: list[bytes] = []
     size = 0
-    for line in lines:
-        held.append(line)
-        size += len(line)
+    while piece := list(islice(rest, _PIECE_ROWS)):
+        held += piece
+        size += sum(map(len, piece))
         if len(held) >= CHUNK_ROWS or size >= CHUNK_BYTES:
             yield held
             held, size = [], 0
@@ -115,37 +145,34 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _judge_plain(
-    workload: Workload, plains: Sequence[Plain], firsts: Sequence[tuple[str, bytes]]
+    workload: Workload, plains: Plains, chunk: Sequence[bytes], claims: _Claims
 ) -> Iterator[Answered | Result]:
     """Many plain answers as `judge` judges each."""
-    import numpy as np
-
-    if not plains:
+    if not plains.places:
         return
-    found = _vectors(workload, plains) or workload.form.read_all([plain.text for plain in plains])
-    good = [place for place in range(len(plains)) if place not in found.problems]
+    texts = plains.texts
+    found = _vectors(workload, plains.vectors or ()) if texts is None else workload.form.read_all(texts)
+    good = plains
+    if found.problems:
+        good = plains.where([at not in found.problems for at in range(len(plains.places))])
     yield Answered(
-        fingerprints=[firsts[place][0] for place in good],
-        models=[plains[place].model for place in good],
-        usage=np.fromiter(
-            chain.from_iterable(plains[place].usage for place in good), np.int64, len(good) * len(USAGE)
-        ).reshape(-1, len(USAGE)),
+        fingerprints=[claims.fingerprint(custom_id) for custom_id in good.custom_ids],
+        models=good.models,
+        usage=good.usage,
         columns=found.columns,
     )
-    for place in found.problems:
-        fingerprint, line = firsts[place]
-        yield judge(workload, fingerprint, workload.provider.parse(line))
+    for at in found.problems:
+        reply = workload.provider.parse(chunk[plains.places[at]])
+        yield judge(workload, claims.fingerprint(reply.custom_id), reply)
 
 
-def _vectors(workload: Workload, plains: Sequence[Plain]) -> Answers | None:
-    """The vectors as a column, None for a workload that asks for text."""
-    dimensions = workload.form.form.dimensions
-    if dimensions is None:
-        return None
+def _vectors(workload: Workload, vectors: Sequence[bytes]) -> Answers:
+    """The vectors as a column."""
     import pyarrow as pa
 
-    given = [plain.vector or b"" for plain in plains]
-    good = [vector for vector in given if len(vector) == 4 * dimensions]
-    problems = {place: "dimensions" for place, vector in enumerate(given) if len(vector) != 4 * dimensions}
+    dimensions = workload.form.form.dimensions
+    assert dimensions is not None, "only called for a workload that asks for vectors"
+    good = [vector for vector in vectors if len(vector) == 4 * dimensions]
+    problems = {at: "dimensions" for at, vector in enumerate(vectors) if len(vector) != 4 * dimensions}
     floats = pa.Array.from_buffers(pa.float32(), dimensions * len(good), [None, pa.py_buffer(b"".join(good))])
     return Answers(columns=[pa.FixedSizeListArray.from_arrays(floats, dimensions)], problems=problems)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from offpeak.results import USAGE, Answered, Origin, Result, Tally, parquet_options, result_schema
+from offpeak.answer_columns import column_of
+from offpeak.arrays import flags, numbers, text, texts
+from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_options, result_schema
 from offpeak.rounds import Again, again
 from offpeak.states import Outcome
 
@@ -17,8 +21,11 @@ if TYPE_CHECKING:
     from offpeak.workload import Workload
 
 HELD_ROWS = 8_192
+"""Of single results that are held back before they become columns."""
+GROUP_ROWS = 32_768
 HELD_BYTES = 16 * 1024 * 1024
-"""Of single results that are held back before they are written, whichever of the two is reached first."""
+"""Of columns that are held back before they are written as one row group, whichever of the two is reached first."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ResultWriter:
@@ -31,9 +38,11 @@ class ResultWriter:
         self._tally = tally
         self._origin = origin
         self._schema = result_schema(workload)
-        self._writer = pq.ParquetWriter(path, self._schema, **parquet_options(self._schema))
+        self._writer = pq.ParquetWriter(path, self._schema, **result_options(self._schema))
         self._rows: list[tuple[Result, Decimal | None]] = []
-        self._held_bytes = 0
+        self._rows_bytes = 0
+        self._columns: list[pa.RecordBatch] = []
+        self._columns_rows = self._columns_bytes = 0
 
     def __enter__(self) -> ResultWriter:
         return self
@@ -41,6 +50,7 @@ class ResultWriter:
     def __exit__(self, *error: object) -> None:
         try:
             self._flush()
+            self._write()
         finally:
             self._writer.close()
 
@@ -58,70 +68,103 @@ class ResultWriter:
         if how is not Again.NO:
             self._tally.again[result.fingerprint] = (how, result.reason)
         self._rows.append((result, spent))
-        self._held_bytes += len(result.raw) + 4 * (self._workload.form.form.dimensions or 0)
-        if len(self._rows) >= HELD_ROWS or self._held_bytes >= HELD_BYTES:
+        self._rows_bytes += len(result.raw) + 4 * (self._workload.form.form.dimensions or 0)
+        if len(self._rows) >= HELD_ROWS or self._rows_bytes >= HELD_BYTES:
             self._flush()
 
     def add_many(self, found: Answered) -> None:
         """Count many answers, price them and write them."""
-        import numpy as np
-        import pyarrow as pa
-
-        count, origin, schema = len(found.fingerprints), self._origin, self._schema
-        if not count:
+        if not found.fingerprints:
             return
-        spent = self._tally.add_many(self._workload, found, origin.route)
-
-        def repeated(name: str, value: Any) -> pa.Array:
-            return pa.repeat(pa.scalar(value, schema.field(name).type), count)
-
-        usage = np.ascontiguousarray(found.usage.T)
-        columns = {
-            **dict(zip(self._workload.form.schema().names, found.columns, strict=True)),
-            "_fingerprint": pa.array(found.fingerprints, pa.string()),
-            "_model": pa.array([model or None for model in found.models], pa.string()),
-            "_run": repeated("_run", origin.run_id),
-            "_outcome": repeated("_outcome", Outcome.ANSWERED.value),
-            "_input_tokens": pa.array(usage[USAGE.index("input_tokens")]),
-            "_output_tokens": pa.array(usage[USAGE.index("output_tokens")]),
-            "_cost_usd": repeated("_cost_usd", None) if spent is None else _decimals(spent),
-            "_answered_at": repeated("_answered_at", origin.at),
-            "_round": repeated("_round", origin.round),
-            **{name: repeated(name, None) for name in ("_code", "_reason", "_raw")},
-        }
-        made = [columns[field.name].cast(field.type) for field in schema]
-        self._writer.write_batch(pa.record_batch(made, schema=schema))
+        spent = self._tally.add_many(self._workload, found, self._origin.route)
+        names = self._workload.form.schema().names
+        self._hold(
+            len(found.fingerprints),
+            {
+                **dict(zip(names, found.columns, strict=True)),
+                "_fingerprint": texts(found.fingerprints),
+                "_model": _models(found.models),
+                "_outcome": Outcome.ANSWERED.value,
+                "_input_tokens": numbers(found.usage[:, USAGE.index("input_tokens")]),
+                "_output_tokens": numbers(found.usage[:, USAGE.index("output_tokens")]),
+                "_cost_usd": None if spent is None else _decimals(spent),
+                "_answered_at": self._origin.at,
+            },
+        )
 
     def _flush(self) -> None:
         if not self._rows:
             return
+        results = [result for result, _ in self._rows]
+        at = self._origin.at
+        self._hold(
+            len(results),
+            {
+                **_answer_columns(self._workload, results),
+                "_fingerprint": texts(r.fingerprint for r in results),
+                "_model": texts(r.model or None for r in results),
+                "_outcome": texts(r.outcome.value for r in results),
+                "_input_tokens": self._made("_input_tokens", [r.usage.input_tokens for r in results]),
+                "_output_tokens": self._made("_output_tokens", [r.usage.output_tokens for r in results]),
+                "_cost_usd": _amounts([spent for _, spent in self._rows]),
+                "_answered_at": self._made(
+                    "_answered_at", [at if r.outcome is Outcome.ANSWERED else None for r in results]
+                ),
+                "_code": texts(r.code or None for r in results),
+                "_reason": texts(r.reason or None for r in results),
+                "_raw": texts(r.raw or None for r in results),
+            },
+        )
+        self._rows.clear()
+        self._rows_bytes = 0
+
+    def _made(self, name: str, values: Sequence[Any]) -> pa.Array:
+        return column_of(values, self._schema.field(name).type)
+
+    def _hold(self, count: int, columns: dict[str, Any]) -> None:
+        """Keep columns to be written: arrays, or one value that is the same in every row; none is null."""
         import pyarrow as pa
 
-        results = [result for result, _ in self._rows]
-        origin, count = self._origin, len(results)
-        answered_at = [origin.at if r.outcome is Outcome.ANSWERED else None for r in results]
-        columns = {
-            "_fingerprint": [r.fingerprint for r in results],
-            "_model": [r.model or None for r in results],
-            "_run": [origin.run_id] * count,
-            "_outcome": [r.outcome.value for r in results],
-            "_input_tokens": [r.usage.input_tokens for r in results],
-            "_output_tokens": [r.usage.output_tokens for r in results],
-            "_cost_usd": [spent for _, spent in self._rows],
-            "_answered_at": answered_at,
-            "_round": [origin.round] * count,
-            "_code": [r.code or None for r in results],
-            "_reason": [r.reason or None for r in results],
-            "_raw": [r.raw or None for r in results],
-        }
-        answers = _answer_columns(self._workload, results)
-        made = [
-            answers[field.name] if field.name in answers else pa.array(columns[field.name], field.type)
-            for field in self._schema
-        ]
-        self._writer.write_batch(pa.record_batch(made, schema=self._schema))
-        self._rows.clear()
-        self._held_bytes = 0
+        same = {"_run": self._origin.run_id, "_round": self._origin.round}
+        made = [_filled((columns | same).get(field.name), count, field.type) for field in self._schema]
+        held = pa.record_batch(made, schema=self._schema)
+        self._columns.append(held)
+        self._columns_rows += count
+        self._columns_bytes += held.nbytes
+        if self._columns_rows >= GROUP_ROWS or self._columns_bytes >= HELD_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        if self._columns:
+            self._writer.write_table(pa.Table.from_batches(self._columns))
+        self._columns.clear()
+        self._columns_rows = self._columns_bytes = 0
+
+
+def _filled(value: Any, count: int, kind: pa.DataType) -> pa.Array:
+    """The array, or so many times the one value."""
+    import numpy as np
+    import pyarrow as pa
+
+    if value is None:
+        return pa.nulls(count, kind)
+    if isinstance(value, str):
+        return pa.repeat(text(value), count)
+    if isinstance(value, int):
+        return numbers(np.full(count, value, np.int64))
+    if isinstance(value, datetime):
+        micros = (value - _EPOCH) // timedelta(microseconds=1)
+        return numbers(np.full(count, micros, np.int64)).cast(kind)
+    return value
+
+
+def _models(models: Sequence[str]) -> pa.Array | str | None:
+    """As _hold takes them: most files are of one model."""
+    if len(set(models)) == 1:
+        return models[0] or None
+    return texts(model or None for model in models)
 
 
 def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.Array]:
@@ -132,7 +175,7 @@ def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.A
     if dimensions is None:
         empty: dict[str, Any] = {}
         return {
-            field.name: pa.array([(r.answer or empty).get(field.name) for r in results], field.type)
+            field.name: column_of([(r.answer or empty).get(field.name) for r in results], field.type)
             for field in schema
         }
     name = schema.names[0]
@@ -141,8 +184,18 @@ def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.A
     floats = pa.Array.from_buffers(
         pa.float32(), dimensions * len(vectors), [None, pa.py_buffer(b"".join(v or blank for v in vectors))]
     )
-    missing = pa.array([vector is None for vector in vectors])
+    missing = column_of([vector is None for vector in vectors], pa.bool_())
     return {name: pa.FixedSizeListArray.from_arrays(floats, dimensions, mask=missing)}
+
+
+def _amounts(spent: Sequence[Decimal | None]) -> pa.Array:
+    """Dollars to nine digits, as _decimals."""
+    import numpy as np
+    import pyarrow as pa
+
+    nanos = _decimals(np.array([int((one or Decimal(0)).scaleb(9)) for one in spent], np.int64))
+    known = flags(np.array([one is not None for one in spent], bool))
+    return pa.Array.from_buffers(nanos.type, len(nanos), [known.buffers()[1], nanos.buffers()[1]])
 
 
 def _decimals(nanos: np.ndarray) -> pa.Array:

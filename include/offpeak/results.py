@@ -208,3 +208,16 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
         "use_dictionary": [name for name in schema.names if name not in vectors],
         "write_statistics": [name for name in schema.names if name not in vectors],
     }
+
+
+def result_options(schema: pa.Schema) -> dict[str, Any]:
+    """How a results file is written: it is read once, whole, so nothing that only helps to find rows in it.
+
+    A fingerprint is in it once, and 32,768 of them fill a dictionary in vain.
+    """
+    made = parquet_options(schema)
+    tried = made.get("use_dictionary", schema.names)
+    return made | {
+        "use_dictionary": [name for name in tried if name != "_fingerprint"],
+        "write_statistics": ["_outcome"],
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from offpeak.shards import (
     lines_of,
     new_tag,
     shard_file,
+    told_lines,
     total,
 )
 from offpeak.store import Store
@@ -159,3 +161,19 @@ def test_tags_are_hex_and_differ() -> None:
 @given(st.integers(0, 10**12))
 def test_tokens_are_estimated_upwards(size: int) -> None:
     assert 4 * estimated_tokens(size) >= size > 4 * (estimated_tokens(size) - 1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.lists(
+        st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b" ", b"\t", b"bc" * 9, b"\xc2\x85", b"\x0b"]),
+        max_size=30,
+    ),
+    block_bytes=st.integers(1, 20),
+)
+def test_lines_are_the_same_wherever_the_blocks_of_the_file_end(data: list[bytes], block_bytes: int) -> None:
+    whole = b"".join(data)
+    naive = [line.rstrip(b"\r") for line in whole.split(b"\n") if line.strip()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("offpeak.shards._BLOCK_BYTES", block_bytes)
+        assert [line for lines in told_lines(BytesIO(whole)) for line in lines] == naive

@@ -124,6 +124,7 @@ PLAIN = {
     "base64": ("openai", BASE64),
     "message": ("anthropic", MESSAGE),
 }
+ENDPOINT = {"floats": "embedding", "base64": "embedding"}
 ODD: st.SearchStrategy[Any] = st.one_of(
     st.none(),
     st.booleans(),
@@ -163,15 +164,17 @@ def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
 
 def agree(name: str, raw: bytes) -> Reply | None:
     """The slow reading where the fast one took the line, after a look that both say the same."""
-    (plain,) = provider(name).plain([raw])
-    if plain is None:
+    plains = provider(name).plain([raw])
+    if not plains.places:
         return None
     reply = provider(name).parse(raw)
     assert reply.outcome is Outcome.ANSWERED
     assert (reply.code, reply.message, reply.transient) == ("", "", False)
-    assert (plain.custom_id, plain.model, plain.vector) == (reply.custom_id, reply.model, reply.vector)
-    assert plain.vector is not None or plain.text == reply.text
-    assert Usage(**dict(zip(Usage.__dataclass_fields__, plain.usage, strict=True))) == reply.usage
+    assert list(plains.places) == [0]
+    assert (plains.custom_ids, plains.models) == ([reply.custom_id], [reply.model])
+    assert (plains.texts, plains.vectors) in (([reply.text], None), (None, [reply.vector]))
+    (counts,) = plains.usage.tolist()
+    assert Usage(**dict(zip(Usage.__dataclass_fields__, counts, strict=True))) == reply.usage
     return reply
 
 
@@ -213,19 +216,24 @@ def test_damaged_lines_are_left_to_the_slow_reader_or_read_alike(name: str, raw:
     agree(name, whole[:cut] + raw + whole[cut:])
 
 
-def test_many_lines_keep_their_places() -> None:
-    lines = [
-        orjson.dumps(one) for one in (FLOATS, RESPONSE, BASE64, {"custom_id": "k-1"}, embedding([1]), CHAT)
-    ]
-    found = provider("openai").plain(lines)
-    assert [plain and (plain.vector or plain.text[:3]) for plain in found] == [
-        struct.pack("<3f", *VECTOR),
-        TEXT[:3],
-        struct.pack("<3f", *VECTOR),
-        None,
-        struct.pack("<f", 1),
-        TEXT[:3],
-    ]
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_many_lines_are_read_as_each_by_itself_and_keep_their_places(name: str, data: st.DataObject) -> None:
+    kinds = {orjson.dumps(line): ENDPOINT.get(kind, kind) for kind, (of, line) in PLAIN.items() if of == name}
+    whole = list(kinds)
+    other = [b"", b"[]", b"\xff", whole[0] + b" \xff", whole[0][:-9], b'{"custom_id": "k-1"}']
+    lines = data.draw(st.lists(st.sampled_from([*whole, *whole, *other]), max_size=8))
+    found = provider(name).plain(lines)
+    first = next((kinds[line] for line in lines if line in kinds), "none")
+    assert list(found.places) == [place for place, line in enumerate(lines) if kinds.get(line) == first]
+    each = [provider(name).plain([line]) for line in lines]
+    assert found.usage.shape == (len(found.places), 6)
+    for at, place in enumerate(found.places):
+        one = each[place]
+        assert (found.custom_ids[at], found.models[at]) == (one.custom_ids[0], one.models[0])
+        assert found.usage[at].tolist() == one.usage[0].tolist()
+        assert (found.texts or found.vectors or ())[at] == (one.texts or one.vectors or ())[0]
 
 
 @settings(max_examples=150, deadline=None)

@@ -18,7 +18,7 @@ from offpeak.providers.provider import Account, Ask, Limits, Reply
 from offpeak.providers.schema import REFUSED, expressible, recursion_problems, schema_problems
 
 if TYPE_CHECKING:
-    from offpeak.providers.plain import Plain
+    from offpeak.providers.plain import Plains
     from offpeak.providers.provider import Client
 
 NAMING = Naming(
@@ -113,7 +113,7 @@ class Anthropic:
     def parse(self, line: bytes) -> Reply:
         return parse_line(line)
 
-    def plain(self, lines: Sequence[bytes]) -> Sequence[Plain | None]:
+    def plain(self, lines: Sequence[bytes]) -> Plains:
         from offpeak.providers.anthropic_plain import plain_lines
 
         return plain_lines(lines)

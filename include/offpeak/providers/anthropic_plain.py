@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress
+from typing import TYPE_CHECKING, Literal
+
 import msgspec
 
-from offpeak.providers.plain import Count, Name, Plain, one_by_one
+from offpeak.providers.plain import Count, Name, Plains, decoded, usage_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class _Split(msgspec.Struct, gc=False):
@@ -32,17 +39,19 @@ class _Block(msgspec.Struct, gc=False):
 
 class _Message(msgspec.Struct, gc=False):
     content: list[_Block]
+    stop_reason: Literal["end_turn", "stop_sequence"]
     model: str = ""
-    stop_reason: str | None = None
     usage: _Usage | None = None
 
 
 class _Result(msgspec.Struct, gc=False):
-    type: str
+    type: Literal["succeeded"]
     message: _Message
 
 
 class _Line(msgspec.Struct, gc=False):
+    """What the types do not allow here is no plain answer, or one that the slow reader knows better."""
+
     custom_id: Name
     result: _Result
 
@@ -51,27 +60,43 @@ _NO_USAGE, _NO_SPLIT, _NO_OUTPUT = _Usage(), _Split(), _OutputDetails()
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def _plain(line: bytes) -> Plain | None:
-    read = _decode(line)
-    message = read.result.message
-    if read.result.type != "succeeded" or message.stop_reason not in ("end_turn", "stop_sequence"):
-        return None
-    parts = [block.text for block in message.content if block.type == "text"]
-    if not parts:
-        return None
-    said = parts[0] if len(parts) == 1 else "".join(parts)
-    return Plain(read.custom_id, message.model, _counts(message.usage or _NO_USAGE), said)
+def plain_lines(lines: Sequence[bytes]) -> Plains:
+    """The plain answers among the lines."""
+    found = decoded(_decode, lines)
+    texts = [None if one is None else _said(one.result.message.content) for one in found]
+    taken = [text is not None for text in texts]
+    read = list(filter(None, compress(found, taken)))
+    messages = [one.result.message for one in read]
+    return Plains(
+        places=list(compress(range(len(lines)), taken)),
+        custom_ids=[one.custom_id for one in read],
+        models=[message.model for message in messages],
+        usage=_counts([message.usage or _NO_USAGE for message in messages]),
+        texts=[text for text in texts if text is not None],
+    )
 
 
-def _counts(usage: _Usage) -> tuple[int, int, int, int, int, int]:
-    """In the order of the fields of Usage."""
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    split, out = usage.cache_creation or _NO_SPLIT, usage.output_tokens_details or _NO_OUTPUT
-    long = split.ephemeral_1h_input_tokens
-    short = max(split.ephemeral_5m_input_tokens, written - long)
-    went_in = usage.input_tokens + read + short + long
-    return went_in, read, short, long, usage.output_tokens, out.thinking_tokens
+def _said(content: Sequence[_Block]) -> str | None:
+    """All texts of a message, None when there is none."""
+    parts = [block.text for block in content if block.type == "text"]
+    return "".join(parts) if parts else None
 
 
-plain_lines = one_by_one(_plain)
-"""Each line as a plain answer, None where it is anything else."""
+def _counts(usages: Sequence[_Usage]) -> np.ndarray:
+    import numpy as np
+
+    read = [one.cache_read_input_tokens or 0 for one in usages]
+    written = [one.cache_creation_input_tokens or 0 for one in usages]
+    splits = [one.cache_creation or _NO_SPLIT for one in usages]
+    long = [split.ephemeral_1h_input_tokens for split in splits]
+    short = np.maximum([split.ephemeral_5m_input_tokens for split in splits], np.subtract(written, long))
+    went_in = np.array([one.input_tokens for one in usages], np.int64) + read + short + long
+    out = [one.output_tokens_details or _NO_OUTPUT for one in usages]
+    return usage_of(
+        went_in,
+        read,
+        short,
+        long,
+        [one.output_tokens for one in usages],
+        [one.thinking_tokens for one in out],
+    )

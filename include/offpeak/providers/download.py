@@ -6,6 +6,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import IO
 
 import orjson
@@ -31,6 +32,10 @@ def downloaded_lines(stream: Stream, *, least: int, wait: Callable[[float], None
     it keeps being short, the file itself is so and is given as it is, a cut last line included, for the reader
     to call it unreadable.
     """
+    return chain.from_iterable(_downloaded(stream, least, wait))
+
+
+def _downloaded(stream: Stream, least: int, wait: Callable[[float], None]) -> Iterator[list[bytes]]:
     with tempfile.TemporaryFile(prefix="offpeak-results-", buffering=READ_BYTES) as file:
         _fetch(stream, file, least, wait)
         file.seek(0)

@@ -19,7 +19,7 @@ from offpeak.providers.provider import Account, AnswerForm, Ask, Limits, Reply
 from offpeak.providers.schema import REFUSED, expressible, schema_problems
 
 if TYPE_CHECKING:
-    from offpeak.providers.plain import Plain
+    from offpeak.providers.plain import Plains
     from offpeak.providers.provider import Client
 
 NAMING = Naming(
@@ -175,7 +175,7 @@ class OpenAI:
     def parse(self, line: bytes) -> Reply:
         return parse_line(line)
 
-    def plain(self, lines: Sequence[bytes]) -> Sequence[Plain | None]:
+    def plain(self, lines: Sequence[bytes]) -> Plains:
         from offpeak.providers.openai_plain import plain_lines
 
         return plain_lines(lines)

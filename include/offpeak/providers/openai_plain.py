@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
-from typing import Any
+from itertools import compress
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from offpeak.providers.plain import UNREADABLE, Count, Name, Plain, check_text, float_lists
+from offpeak.providers.plain import Count, Name, Plains, decoded, float_lists, usage_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class _Split(msgspec.Struct, gc=False):
@@ -50,12 +54,12 @@ class _Item(msgspec.Struct, gc=False):
 
 class _Message(msgspec.Struct, gc=False):
     content: str
-    refusal: str | None = None
+    refusal: Literal[""] | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     message: _Message
-    finish_reason: str | None = None
+    finish_reason: Literal["stop"] | None = None
 
 
 class _Embedding(msgspec.Struct, gc=False):
@@ -64,109 +68,137 @@ class _Embedding(msgspec.Struct, gc=False):
 
 class _Body(msgspec.Struct, gc=False):
     model: str = ""
-    object: str = ""
-    status: str = ""
+    status: Literal["completed", ""] = ""
     output: list[_Item] | None = None
-    choices: list[_Choice] | None = None
-    data: list[_Embedding] | None = None
+    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)] | None = None
+    data: Annotated[list[_Embedding], msgspec.Meta(min_length=1, max_length=1)] | None = None
     usage: _Usage | None = None
-    error: Any = None
+    error: None = None
 
 
 class _Response(msgspec.Struct, gc=False):
-    status_code: int
+    status_code: Literal[200]
     body: _Body
 
 
 class _Line(msgspec.Struct, gc=False):
+    """What the types do not allow here is no plain answer, or one that the slow reader knows better."""
+
     custom_id: Name
     response: _Response
 
 
 _NO_INPUT, _NO_OUTPUT, _NO_USAGE = _InputDetails(), _OutputDetails(), _Usage()
 _decode = msgspec.json.Decoder(_Line).decode
+Kind = Literal["chat", "embedding", "response"]
 
 
-def plain_lines(lines: Sequence[bytes]) -> list[Plain | None]:
-    """Each line as a plain answer, None where it is anything else."""
-    found: list[Plain | None] = []
-    lists: dict[int, tuple[_Line, bytes]] = {}
-    for place, line in enumerate(lines):
-        plain = None
-        try:
-            check_text(line)
-            read = _decode(line)
-            if read.response.status_code == 200:
-                raw = _raw_vector(read.response.body)
-                if raw is None:
-                    plain = _text(read)
-                elif raw[:1] == b"[":
-                    lists[place] = read, raw
-                else:
-                    plain = _with_vector(read, binascii.a2b_base64(raw[1:-1], strict_mode=True))
-        except (*UNREADABLE, binascii.Error):
-            plain = None
-        found.append(plain)
-    vectors = float_lists([raw for _, raw in lists.values()])
-    for (place, (read, _)), vector in zip(lists.items(), vectors, strict=True):
-        found[place] = None if vector is None else _with_vector(read, vector)
-    return found
+def plain_lines(lines: Sequence[bytes]) -> Plains:
+    """The plain answers among the lines, of the endpoint that the first one is of."""
+    found = decoded(_decode, lines)
+    kind: Kind = next((_kind(one.response.body) for one in found if one is not None), "chat")
+    texts = {"chat": _chat_texts, "response": _response_texts, "embedding": _no_texts}[kind](found)
+    vectors = _vectors(found) if kind == "embedding" else None
+    taken = [one is not None for one in vectors or texts]
+    read = list(filter(None, compress(found, taken)))
+    bodies = [one.response.body for one in read]
+    return Plains(
+        places=list(compress(range(len(lines)), taken)),
+        custom_ids=[one.custom_id for one in read],
+        models=[body.model for body in bodies],
+        usage=_counts(kind, [body.usage or _NO_USAGE for body in bodies]),
+        texts=None if vectors else [text for text in texts if text is not None],
+        vectors=[vector for vector in vectors if vector is not None] if vectors else None,
+    )
+
+
+def _kind(body: _Body) -> Kind:
+    return "chat" if body.choices is not None else "embedding" if body.data is not None else "response"
+
+
+def _chat_texts(found: Sequence[_Line | None]) -> list[str | None]:
+    return [
+        None
+        if one is None or one.response.body.choices is None
+        else one.response.body.choices[0].message.content
+        for one in found
+    ]
+
+
+def _response_texts(found: Sequence[_Line | None]) -> list[str | None]:
+    return [
+        None if one is None or _kind(one.response.body) != "response" else _said(one.response.body.output)
+        for one in found
+    ]
+
+
+def _said(output: Sequence[_Item] | None) -> str | None:
+    """All texts of a response; None when there is none, or a refusal."""
+    parts = [part for item in output or () if item.type == "message" for part in item.content or ()]
+    said = [part.text for part in parts if part.type == "output_text"]
+    return "".join(said) if said and all(part.type != "refusal" for part in parts) else None
+
+
+def _no_texts(found: Sequence[_Line | None]) -> list[str | None]:
+    return [None] * len(found)
+
+
+def _vectors(found: Sequence[_Line | None]) -> list[bytes | None]:
+    made = [None if one is None else _raw_vector(one.response.body) for one in found]
+    lists = [place for place, raw in enumerate(made) if raw is not None and raw[:1] == b"["]
+    listed = iter(float_lists([made[place] or b"" for place in lists]))
+    is_list = set(lists)
+    return [
+        next(listed) if place in is_list else None if raw is None else _from_base64(raw)
+        for place, raw in enumerate(made)
+    ]
 
 
 def _raw_vector(body: _Body) -> bytes | None:
     """The JSON of the vector; None for a body that holds text."""
-    if body.choices is not None or body.data is None:
-        return None
-    (one,) = body.data if len(body.data) == 1 else (_Embedding(msgspec.Raw(b"null")),)
-    return bytes(one.embedding)
+    return None if body.choices is not None or body.data is None else bytes(body.data[0].embedding)
 
 
-def _with_vector(read: _Line, vector: bytes) -> Plain | None:
+def _from_base64(raw: bytes) -> bytes | None:
     import numpy as np
 
-    if not vector or len(vector) % 4 or not np.isfinite(np.frombuffer(vector, "<f4")).all():
+    try:
+        vector = binascii.a2b_base64(raw[1:-1], strict_mode=True)
+    except binascii.Error:
         return None
-    body = read.response.body
-    usage = body.usage or _NO_USAGE
-    return Plain(read.custom_id, body.model, (usage.prompt_tokens, 0, 0, 0, 0, 0), vector=vector)
+    whole = vector and not len(vector) % 4 and np.isfinite(np.frombuffer(vector, "<f4")).all()
+    return vector if whole else None
 
 
-def _text(read: _Line) -> Plain | None:
-    body = read.response.body
-    if body.choices is not None:
-        return _chat(read.custom_id, body, body.choices)
-    if body.output is None or body.error or body.status not in ("completed", ""):
-        return None
-    said = None
-    for item in body.output:
-        if item.type != "message":
-            continue
-        for part in item.content or ():
-            if part.type == "output_text":
-                said = part.text if said is None else said + part.text
-            elif part.type == "refusal":
-                return None
-    if said is None:
-        return None
-    usage = body.usage or _NO_USAGE
-    into, out = usage.input_tokens_details or _NO_INPUT, usage.output_tokens_details or _NO_OUTPUT
-    counts = _counts(usage.input_tokens, into, usage.output_tokens, out)
-    return Plain(read.custom_id, body.model, counts, said)
+def _counts(kind: Kind, usages: Sequence[_Usage]) -> np.ndarray:
+    if kind == "response":
+        into = [one.input_tokens_details or _NO_INPUT for one in usages]
+        out = [one.output_tokens_details or _NO_OUTPUT for one in usages]
+        went_in, came_out = [one.input_tokens for one in usages], [one.output_tokens for one in usages]
+    elif kind == "chat":
+        into = [one.prompt_tokens_details or _NO_INPUT for one in usages]
+        out = [one.completion_tokens_details or _NO_OUTPUT for one in usages]
+        went_in, came_out = [one.prompt_tokens for one in usages], [one.completion_tokens for one in usages]
+    else:
+        return usage_of([one.prompt_tokens for one in usages], *[[0] * len(usages)] * 5)
+    written, long = _written(into)
+    return usage_of(
+        went_in,
+        [one.cached_tokens for one in into],
+        written - long,
+        long,
+        came_out,
+        [one.reasoning_tokens for one in out],
+    )
 
 
-def _chat(custom_id: str, body: _Body, choices: list[_Choice]) -> Plain | None:
-    if not choices or choices[0].finish_reason not in ("stop", None) or choices[0].message.refusal:
-        return None
-    usage = body.usage or _NO_USAGE
-    into, out = usage.prompt_tokens_details or _NO_INPUT, usage.completion_tokens_details or _NO_OUTPUT
-    counts = _counts(usage.prompt_tokens, into, usage.completion_tokens, out)
-    return Plain(custom_id, body.model, counts, choices[0].message.content)
+def _written(into: Sequence[_InputDetails]) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens written to the cache, and those of them that it keeps for long."""
+    import numpy as np
 
-
-def _counts(
-    went_in: int, into: _InputDetails, came_out: int, out: _OutputDetails
-) -> tuple[int, int, int, int, int, int]:
-    """In the order of the fields of Usage."""
-    written, split = into.cache_write_tokens, into.cache_write_tokens_details
-    long = 0 if split is None else min(split.ttl_12h_tokens, written)
-    return went_in, into.cached_tokens, written - long, long, came_out, out.reasoning_tokens
+    written = np.fromiter([one.cache_write_tokens for one in into], np.int64, len(into))
+    if not written.any():
+        return written, written
+    splits = [one.cache_write_tokens_details for one in into]
+    long = [0 if split is None else split.ttl_12h_tokens for split in splits]
+    return written, np.minimum(written, long)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -22,37 +25,76 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Plain(NamedTuple):
-    """One answered line."""
-
-    custom_id: str
-    model: str
-    usage: tuple[int, int, int, int, int, int]
-    """In the order of the fields of Usage."""
-    text: str = ""
-    vector: bytes | None = None
+Read = TypeVar("Read")
 
 
-def check_text(line: bytes) -> None:
-    """UnicodeDecodeError for a line that is not UTF-8: the typed decoder looks only at what it takes."""
-    if not line.isascii():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plains:
+    """The plain answers among some lines, as columns: one value in each for every line that was taken."""
+
+    places: Sequence[int]
+    """Of the lines, ascending."""
+    custom_ids: Sequence[str]
+    models: Sequence[str]
+    usage: np.ndarray
+    """Shape (lines taken, 6), int64; columns in the order of the fields of Usage."""
+    texts: Sequence[str] | None = None
+    vectors: Sequence[bytes] | None = None
+    """All are texts, or all are vectors: whichever the first line taken is; the others are not taken."""
+
+    def where(self, wanted: Sequence[bool]) -> Plains:
+        """Those of them for which `wanted`, in the same order, says True."""
+        import numpy as np
+
+        return Plains(
+            places=list(compress(self.places, wanted)),
+            custom_ids=list(compress(self.custom_ids, wanted)),
+            models=list(compress(self.models, wanted)),
+            usage=self.usage[np.array(wanted, bool)],
+            texts=None if self.texts is None else list(compress(self.texts, wanted)),
+            vectors=None if self.vectors is None else list(compress(self.vectors, wanted)),
+        )
+
+
+def decoded(decode: Callable[[bytes], Read], lines: Sequence[bytes]) -> list[Read | None]:
+    """Each line as `decode` reads it, None for one that it refuses or that is not UTF-8."""
+    found: list[Read | None] = []
+    rest = iter(_utf8(lines))
+    while True:
+        try:
+            found.extend(map(decode, rest))  # keeps what it read before it raises
+        except UNREADABLE:
+            found.append(None)
+        else:
+            return found
+
+
+def _utf8(lines: Sequence[bytes]) -> Sequence[bytes]:
+    """The lines, with b"" for one that is not UTF-8: the typed decoder looks only at what it takes."""
+    if all(map(bytes.isascii, lines)):
+        return lines
+    with suppress(UnicodeDecodeError):
+        b"\n".join(lines).decode()
+        return lines
+    return [line if _is_utf8(line) else b"" for line in lines]
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
         line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def one_by_one(read: Callable[[bytes], Plain | None]) -> Callable[[Sequence[bytes]], list[Plain | None]]:
-    """A reader of many lines from a reader of one."""
+def usage_of(*columns: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Token counts by kind, in the order of the fields of Usage, as one array of the shape (lines, 6)."""
+    import numpy as np
 
-    def read_all(lines: Sequence[bytes]) -> list[Plain | None]:
-        found: list[Plain | None] = []
-        for line in lines:
-            try:
-                check_text(line)
-                found.append(read(line))
-            except UNREADABLE:
-                found.append(None)
-        return found
-
-    return read_all
+    made = np.empty((len(columns), len(columns[0])), np.int64)
+    for row, column in zip(made, columns, strict=True):
+        row[:] = column if isinstance(column, np.ndarray) else np.fromiter(column, np.int64, len(row))
+    return made.T
 
 
 def float_lists(lists: Sequence[bytes]) -> list[bytes | None]:

@@ -13,7 +13,7 @@ from offpeak.quota import Quota
 from offpeak.states import BatchStatus, Outcome
 
 if TYPE_CHECKING:
-    from offpeak.providers.plain import Plain
+    from offpeak.providers.plain import Plains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +210,8 @@ class Provider(Protocol):
         code `unreadable_line`, custom_id "" if even that is lost; an unknown kind of result is
         `errored` with code `unknown_result`, its raw text in `message`."""
 
-    def plain(self, lines: Sequence[bytes]) -> Sequence[Plain | None]:
-        """The fast half of `parse`: the lines that are nothing but an answer, None for every other one."""
+    def plain(self, lines: Sequence[bytes]) -> Plains:
+        """The fast half of `parse`: those of the lines that are nothing but an answer, as columns."""
 
     def parse_body(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         """Read the body of a successful realtime answer."""
