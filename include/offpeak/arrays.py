@@ -50,6 +50,16 @@ def mask_of(booleans: pa.Array) -> np.ndarray:
     return np.unpackbits(bits, count=start + count, bitorder="little")[start:].view(bool)
 
 
+def integers(whole: pa.Array) -> np.ndarray:
+    """An int64 array without nulls as numpy's, shared. ValueError for another."""
+    import numpy as np
+    import pyarrow as pa
+
+    if whole.type != pa.int64() or whole.null_count:
+        raise ValueError(f"{whole.null_count:,} nulls among {whole.type}, not whole numbers alone")
+    return np.frombuffer(whole.buffers()[1] or b"", np.int64, len(whole), 8 * whole.offset)
+
+
 def texts(values: Iterable[str | None]) -> pa.Array:
     """A string array. UnicodeEncodeError for half a character pair."""
     import pyarrow as pa

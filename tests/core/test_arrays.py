@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offpeak.arrays import flags, mask_of, numbers, text, texts
+from offpeak.arrays import flags, integers, mask_of, numbers, text, texts
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -38,11 +39,23 @@ def test_numbers(values: list[int]) -> None:
     assert numbers(held).equals(pa.array(held))
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.integers(0, 20))
+def test_integers(values: list[int], start: int) -> None:
+    assert integers(pa.array(values, pa.int64())[start:]).tolist() == values[start:]
+
+
+@pytest.mark.parametrize("other", [pa.array([1, None]), pa.array([1], pa.int32()), pa.array([1.0])])
+def test_integers_of_anything_else_are_refused(other: pa.Array) -> None:
+    with pytest.raises(ValueError, match="not whole numbers alone"):
+        integers(other)
+
+
 def test_none_of_them_imports_pandas() -> None:
     code = (
         "import sys, numpy as np, pyarrow as pa\n"
-        "from offpeak.arrays import flags, mask_of, numbers, text, texts\n"
-        "numbers(np.arange(3)), mask_of(flags(np.ones(3, bool))), texts(['a', None]), texts(['é'])\n"
+        "from offpeak.arrays import flags, integers, mask_of, numbers, text, texts\n"
+        "integers(numbers(np.arange(3))), mask_of(flags(np.ones(3, bool))), texts(['a', None]), texts(['é'])\n"
         "pa.repeat(text('a'), 3)\n"
         "print('pandas' in sys.modules)"
     )

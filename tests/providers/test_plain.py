@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offpeak.providers import provider
-from offpeak.providers.plain import float_lists
 from offpeak.providers.provider import Reply, Usage
 from offpeak.states import Outcome
 
@@ -234,19 +233,3 @@ def test_many_lines_are_read_as_each_by_itself_and_keep_their_places(name: str, 
         assert (found.custom_ids[at], found.models[at]) == (one.custom_ids[0], one.models[0])
         assert found.usage[at].tolist() == one.usage[0].tolist()
         assert (found.texts or found.vectors or ())[at] == (one.texts or one.vectors or ())[0]
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    vectors=st.lists(
-        st.lists(
-            st.floats(width=32, allow_nan=False, allow_infinity=False) | st.integers(-9, 9),
-            min_size=1,
-            max_size=6,
-        ),
-        max_size=4,
-    )
-)
-def test_numbers_become_float32_as_a_careful_reader_makes_them(vectors: list[list[float]]) -> None:
-    found = float_lists([json.dumps(vector).encode() for vector in vectors])
-    assert found == [struct.pack(f"<{len(vector)}f", *vector) for vector in vectors]

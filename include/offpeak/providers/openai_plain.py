@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from offpeak.providers.plain import Count, Name, Plains, decoded, float_lists, usage_of
+from offpeak.providers.plain import Count, Name, Plains, decoded, usage_of
+from offpeak.providers.vectors import float_lists
 
 if TYPE_CHECKING:
     import numpy as np
