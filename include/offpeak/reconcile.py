@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from offpeak.answer import Answers
 from offpeak.providers.provider import Batch
+from offpeak.requests import custom_id
 from offpeak.results import Answered, Result, Tally, judge
 from offpeak.states import BatchStatus, Outcome
 
@@ -71,14 +73,15 @@ def _read_chunk(workload: Workload, chunk: Sequence[bytes], claims: _Claims) -> 
     ids = list(plains.custom_ids)
     for place, reply in others.items():  # ascending, so that each ends up in its place
         ids.insert(place, reply.custom_id)
-    if not claims.claim_all(ids):
-        firsts = [claims.claim(custom_id) for custom_id in ids]
+    prints = claims.fingerprints(ids)
+    if not claims.claim_all(prints):
+        firsts = [claims.claim(one) for one in prints]
         plains = plains.where([firsts[place] for place in plains.places])
         others = {place: reply for place, reply in others.items() if firsts[place]}
     found: list[Answered | Result] = [
-        judge(workload, claims.fingerprint(reply.custom_id), reply) for reply in others.values()
+        judge(workload, prints[place] or "", reply) for place, reply in others.items()
     ]
-    found += _judge_plain(workload, plains, chunk, claims)
+    found += _judge_plain(workload, plains, chunk, prints)
     return found
 
 
@@ -96,38 +99,45 @@ class _Claims:
     """Which of the requests sent have their result; counts in the tally what is not one of them."""
 
     def __init__(self, sent: Iterable[str], tag: str, tally: Tally) -> None:
-        self._sent = dict.fromkeys(f"{tag}-{fingerprint}" for fingerprint in sent)
+        self._sent = list(sent)
         self._open = set(self._sent)
-        self._tag = tag
+        self._prefix = custom_id(tag, "")
         self._tally = tally
 
-    def claim_all(self, custom_ids: Sequence[str]) -> bool:
+    def fingerprints(self, custom_ids: Sequence[str]) -> list[str | None]:
+        """What each id may be the fingerprint of: "" for no id at all, None for one that is none of this shard's."""
+        prefix, start = self._prefix, len(self._prefix)
+        return [one[start:] or None if one.startswith(prefix) else one and None for one in custom_ids]
+
+    def claim_all(self, prints: Sequence[str | None]) -> bool:
         """True where each is another request that had no result so far; else nothing has been claimed."""
-        claimed = self._open.intersection(custom_ids)
-        if len(claimed) < len(custom_ids):
+        claimed = self._open.intersection(prints)
+        if len(claimed) < len(prints):
             return False
         self._open -= claimed
         return True
 
-    def claim(self, custom_id: str) -> bool:
+    def claim(self, fingerprint: str | None) -> bool:
         """Whether it is a request that had no result so far."""
-        if custom_id in self._open:
-            self._open.remove(custom_id)
+        if fingerprint in self._open:
+            self._open.remove(fingerprint)
             return True
-        if not custom_id:
-            self._tally.unreadable += 1
-        elif custom_id in self._sent:
+        if not fingerprint:
+            self._tally.unreadable += fingerprint == ""
+            self._tally.foreign += fingerprint is None
+        elif fingerprint in self._known:
             self._tally.repeated += 1
         else:
             self._tally.foreign += 1
         return False
 
-    def fingerprint(self, custom_id: str) -> str:
-        return custom_id[len(self._tag) + 1 :]
+    @cached_property
+    def _known(self) -> set[str]:
+        return set(self._sent)
 
     def left(self) -> list[str]:
         """The fingerprints of the requests without a result, in the order in which they were sent."""
-        return [self.fingerprint(name) for name in self._sent if name in self._open]
+        return [one for one in self._sent if one in self._open]
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -145,9 +155,9 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _judge_plain(
-    workload: Workload, plains: Plains, chunk: Sequence[bytes], claims: _Claims
+    workload: Workload, plains: Plains, chunk: Sequence[bytes], prints: Sequence[str | None]
 ) -> Iterator[Answered | Result]:
-    """Many plain answers as `judge` judges each."""
+    """Many plain answers as `judge` judges each; `prints` are the fingerprints of the chunk's lines."""
     if not plains.places:
         return
     texts = plains.texts
@@ -156,14 +166,14 @@ def _judge_plain(
     if found.problems:
         good = plains.where([at not in found.problems for at in range(len(plains.places))])
     yield Answered(
-        fingerprints=[claims.fingerprint(custom_id) for custom_id in good.custom_ids],
+        fingerprints=[prints[place] or "" for place in good.places],
         models=good.models,
         usage=good.usage,
         columns=found.columns,
     )
     for at in found.problems:
-        reply = workload.provider.parse(chunk[plains.places[at]])
-        yield judge(workload, claims.fingerprint(reply.custom_id), reply)
+        place = plains.places[at]
+        yield judge(workload, prints[place] or "", workload.provider.parse(chunk[place]))
 
 
 def _vectors(workload: Workload, vectors: Sequence[bytes]) -> Answers:

@@ -49,10 +49,7 @@ class Sent:
 
     def fingerprints(self) -> Sequence[str]:
         """In the order of the file, one for each request."""
-        index = self._index
-        if index is None:
-            return [line.fingerprint for line in self._all()]
-        return _texts(index["fingerprint"])
+        return [line.fingerprint for line in self._all()] if self._index is None else self._prints
 
     def lines(self, wanted: Collection[str]) -> Iterator[Line]:
         """The lines of these fingerprints, in the order of the file."""
@@ -63,7 +60,7 @@ class Sent:
         ends = index["end"].tolist()
         path = self._stack.enter_context(self.store.reading(self.file))
         with path.open("rb", buffering=0) as file:
-            for place, fingerprint in enumerate(_texts(index["fingerprint"])):
+            for place, fingerprint in enumerate(self._prints):
                 if fingerprint in wanted:
                     start = ends[place - 1] if place else 0
                     file.seek(start)
@@ -79,6 +76,12 @@ class Sent:
         with self.store.reading(name) as path:
             found: np.ndarray = np.load(path, allow_pickle=False)
         return found
+
+    @cached_property
+    def _prints(self) -> list[str]:
+        """The index's fingerprints."""
+        index = self._index
+        return [] if index is None else _texts(index["fingerprint"])
 
     def _all(self) -> Iterator[Line]:
         path = self._stack.enter_context(self.store.reading(self.file))

@@ -22,7 +22,7 @@ LARGEST = 3.4028235677973366e38
 NUMBERS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.floats(width=32, allow_nan=False, allow_infinity=False).map(repr),
-    st.integers(-(2**63), 2**64 - 1).map(str),
+    st.integers(-(2**70), 2**70).map(str),
     st.decimals(-1, 1, places=9).map(lambda number: format(number, "f")),
     st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
     st.sampled_from(["-0", "-0.0", "0e0", "1E5", "1e+5", "1e-400", "4.9e-324", "1.401298464324817e-45"]),
@@ -77,7 +77,7 @@ def test_a_list_of_finite_numbers_is_always_taken(given: str) -> None:
         *("[]", " [ ] ", "[null]", "[0.5, null]", "[true]", "[1, false]", '["0.5"]', '[1, "["]', "[{}]"),
         *("[[0.5]]", "[[1], [2]]", "[1, []]", "{}", '{"a": [1]}', "1", "null", '"[1]"', "[1, {}]", "[1, 2"),
         *("[1e39]", "[-1e39, 0]", "[1e999]", "[NaN]", "[Infinity]", "[-Infinity]", "[1],", ""),
-        *(f"[{2**64}]", f"[{10**400}]"),
+        f"[{10**400}]",
     ],
 )
 def test_anything_else_is_left(given: str) -> None:
