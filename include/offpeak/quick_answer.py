@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import BaseModel
 
+from offpeak.decoding import decoded_each
+
 _REFUSED = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _BOUNDS = ("ge", "gt", "le", "lt")
 _LENGTHS = ("min_length", "max_length")
@@ -33,15 +35,7 @@ def read_quickly(model: type[BaseModel], texts: Sequence[str]) -> list[Any]:
     decode = _decoder(model)
     if decode is None:
         return [None] * len(texts)
-    found: list[Any] = []
-    rest = iter(texts)
-    while True:
-        try:
-            found.extend(map(decode, rest))  # keeps what it read before it raises
-        except _REFUSED:
-            found.append(None)
-        else:
-            return found
+    return decoded_each(decode, texts, _REFUSED)
 
 
 @cache

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
+from offpeak.decoding import decoded_each
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -56,15 +58,7 @@ class Plains:
 
 def decoded(decode: Callable[[bytes], Read], lines: Sequence[bytes]) -> list[Read | None]:
     """Each line as `decode` reads it, None for one that it refuses or that is not UTF-8."""
-    found: list[Read | None] = []
-    rest = iter(_utf8(lines))
-    while True:
-        try:
-            found.extend(map(decode, rest))  # keeps what it read before it raises
-        except UNREADABLE:
-            found.append(None)
-        else:
-            return found
+    return decoded_each(decode, _utf8(lines), UNREADABLE)
 
 
 def _utf8(lines: Sequence[bytes]) -> Sequence[bytes]:
