@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -15,16 +16,18 @@ _END: Any = object()
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, each made while the one before is used. `items` runs in one thread, its end included."""
+    """The items, each made while the one before is used. `items` runs in one thread, its end included, and sees
+    the context variables of whoever asks first."""
+    run: Callable[..., Any] = copy_context().run
     with ThreadPoolExecutor(1, "offpeak-ahead") as thread:
-        coming = thread.submit(next, items, _END)
+        coming = thread.submit(run, next, items, _END)
         try:
             while (item := coming.result()) is not _END:
-                coming = thread.submit(next, items, _END)
+                coming = thread.submit(run, next, items, _END)
                 yield item
         finally:
             coming.cancel()
-            thread.submit(getattr(items, "close", int)).result()
+            thread.submit(run, getattr(items, "close", int)).result()
 
 
 class Behind:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import pytest
 
 from offpeak.overlap import ahead, behind
+
+WHO = ContextVar("who", default="nobody")
 
 
 def test_items_come_in_order_and_are_made_in_one_other_thread() -> None:
@@ -34,6 +37,18 @@ def test_the_next_item_is_made_while_one_is_used() -> None:
     for number in ahead(items()):
         if number == 1:
             assert made.wait(10), "the second item must not wait for the first to be used up"
+
+
+def test_the_items_see_the_context_variables_of_whoever_asks_for_them() -> None:
+    def items() -> Iterator[str]:
+        yield WHO.get()
+        yield WHO.get()
+
+    token = WHO.set("this task")
+    try:
+        assert list(ahead(items())) == ["this task", "this task"]
+    finally:
+        WHO.reset(token)
 
 
 def test_an_error_of_the_items_is_raised_after_those_before_it() -> None:
