@@ -122,8 +122,13 @@ def counter(place: Place) -> Callable[[], frozenset[tuple[str, int]]]:
     file = f"{place.store.root}/w.duckdb" if place.kind == "duckdb" else ":memory:"
 
     def look_with_duckdb() -> frozenset[tuple[str, int]]:
-        with duckdb.connect(file) as connection:
-            query = f"SELECT intent, count(*) FROM {source} GROUP BY intent"
-            return frozenset(connection.execute(query).fetchall())
+        while True:
+            try:
+                connection = duckdb.connect(file)
+            except duckdb.ResourceInUseException:  # the publish is opening the file at this moment
+                continue
+            with connection:
+                query = f"SELECT intent, count(*) FROM {source} GROUP BY intent"
+                return frozenset(connection.execute(query).fetchall())
 
     return look_with_duckdb

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -69,6 +69,27 @@ def test_a_reader_in_this_process_does_not_stop_a_look(tmp_path: Path) -> None:
     with duckdb.connect(tmp_path / "w.duckdb"):
         assert table.last("tickets") == published
         assert table.answered(wanted(tmp_path, ["fp-a"]), layout(), tmp_path / "out.parquet") == 1
+
+
+def test_readers_that_open_and_close_the_file_in_this_process_only_make_it_wait(tmp_path: Path) -> None:
+    table = opened(tmp_path)
+    published = table.publish(staged(tmp_path, [row("a")]))
+    done = threading.Event()
+
+    def open_and_close() -> None:
+        while not done.is_set():
+            with suppress(duckdb.OperationalError), duckdb.connect(tmp_path / "w.duckdb") as connection:
+                connection.execute("SELECT count(*) FROM tickets").fetchall()
+
+    readers = [threading.Thread(target=open_and_close) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    try:
+        assert {table.last("tickets") for _ in range(100)} == {published}
+    finally:
+        done.set()
+        for reader in readers:
+            reader.join()
 
 
 def test_two_tables_and_workloads_share_a_file(tmp_path: Path) -> None:

@@ -288,8 +288,9 @@ class OpenDuckDB:
             for read_only in (False,) if write else (True, False):
                 try:
                     return duckdb.connect(self.path, read_only=read_only)
-                except duckdb.ConnectionException as error:
-                    held: duckdb.Error = error  # this process has it open in the other way: try that
+                except (duckdb.ConnectionException, duckdb.ResourceInUseException) as error:
+                    # another thread has it open in the other way, or is opening or closing it: try that
+                    held: duckdb.Error = error
                 except duckdb.IOException as error:
                     if "lock" not in str(error):
                         raise
