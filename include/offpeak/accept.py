@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.arrays import numbers, texts
+from offpeak.arrays import positions, texts
 from offpeak.errors import CheckBroken
 from offpeak.results import RAW_CHARACTERS, USAGE, Answered, Result
 from offpeak.states import Outcome
@@ -90,12 +90,12 @@ def _many(workload: Workload, found: Answered, known: Mapping[str, Row]) -> Iter
         if (reason := _asked(workload, known.get(fingerprint), answer))
     }
     good = [place for place in range(len(answers)) if place not in reasons]
-    taken = np.array(good, np.int64)
+    taken = positions(good)
     yield Answered(
         fingerprints=[found.fingerprints[place] for place in good],
         models=[found.models[place] for place in good],
-        usage=found.usage[taken],
-        columns=[column.take(numbers(taken)) for column in found.columns],
+        usage=found.usage[np.array(good, np.int64)],
+        columns=[column.take(taken) for column in found.columns],
     )
     for place, reason in reasons.items():
         yield Result(

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from offpeak.arrays import flags, numbers, texts
+from offpeak.arrays import flags, numbers, texts, with_nulls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,15 +84,6 @@ def _valid(values: Sequence[Any]) -> np.ndarray | None:
     return np.array([value is not None for value in values], bool) if None in values else None
 
 
-def _held(array: pa.Array, valid: np.ndarray | None) -> pa.Array:
-    """A new array of numbers or flags, null where `valid` is False."""
-    import pyarrow as pa
-
-    if valid is None:
-        return array
-    return pa.Array.from_buffers(array.type, len(array), [flags(valid).buffers()[1], array.buffers()[1]])
-
-
 def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     import numpy as np
     import pyarrow as pa
@@ -100,13 +91,13 @@ def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     valid = _valid(values)
     given = values if valid is None else [value or 0 for value in values]
     dtype = np.dtype(np.int64 if kind == pa.int64() else np.float64)
-    return _held(numbers(np.fromiter(given, dtype, len(values))), valid)
+    return with_nulls(numbers(np.fromiter(given, dtype, len(values))), valid)
 
 
 def _flags(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     import numpy as np
 
-    return _held(flags(np.array([value is True for value in values], bool)), _valid(values))
+    return with_nulls(flags(np.array([value is True for value in values], bool)), _valid(values))
 
 
 def _moments(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

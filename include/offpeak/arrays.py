@@ -41,6 +41,34 @@ def flags(values: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits])
 
 
+def with_nulls(array: pa.Array, valid: np.ndarray | None) -> pa.Array:
+    """A new array of numbers or flags, null where `valid`, a bool for each, is False; as it is for None."""
+    import pyarrow as pa
+
+    if valid is None:
+        return array
+    return pa.Array.from_buffers(array.type, len(array), [flags(valid).buffers()[1], array.buffers()[1]])
+
+
+def only(good: pa.Array, column: pa.Array) -> pa.Array:
+    """The column, null where `good`, a boolean array, is false."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column, pa.DictionaryArray):
+        return pa.DictionaryArray.from_arrays(only(good, column.indices), column.dictionary)
+    return pc.if_else(good, column, pa.nulls(1, column.type)[0])
+
+
+def float_vectors(data: bytes, dimensions: int, missing: np.ndarray | None = None) -> pa.Array:
+    """Vectors of so many float32, one after the other in `data`, as lists of fixed size; null where `missing`."""
+    import pyarrow as pa
+
+    floats = pa.Array.from_buffers(pa.float32(), len(data) // 4, [None, pa.py_buffer(data)])
+    mask = None if missing is None else flags(missing)
+    return pa.FixedSizeListArray.from_arrays(floats, dimensions, mask=mask)
+
+
 def mask_of(booleans: pa.Array) -> np.ndarray:
     """A boolean array without nulls (such as `is_valid` gives) as numpy's, a copy."""
     import numpy as np

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from offpeak.ledger.records import Spend
 from offpeak.prices import cost
-from offpeak.run import account_of
+from offpeak.site import account_of
 from offpeak.states import Route
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from offpeak.intents import is_escalated
 from offpeak.ledger.records import BatchRecord, NewShard, Run, Shard
 from offpeak.quota import RealtimeLimits
 from offpeak.realtime.segments import recorded_of
+from offpeak.site import account_of
 from offpeak.states import Route, RunState, ShardState
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Known:
     @classmethod
     def of(cls, workload: Workload, site: Site, run: Run) -> Known:
         """SpecError when there are no credentials."""
-        account = workload.provider.account(workload.connection, site.connections, site.env)
+        account = account_of(workload, site)
         return cls(
             history=past_batches(site.ledger, run.provider, run.model, now=site.now()),
             limits=account.quota.realtime,

@@ -12,6 +12,7 @@ from offpeak.collect import collect
 from offpeak.errors import LedgerConflict, ProviderError, SpecError
 from offpeak.realtime.segments import replies
 from offpeak.realtime.settle import close
+from offpeak.site import account_of
 from offpeak.states import BatchStatus, Route, ShardState
 from offpeak.submit import record_of
 
@@ -71,7 +72,7 @@ def harvest_earlier(workload: Workload, site: Site) -> dict[str, int]:
             continue
         try:
             asked = as_asked(workload, run)
-            account = asked.provider.account(asked.connection, site.connections, site.env)
+            account = account_of(asked, site)
         except SpecError:
             counts["not_looked_at"] += len(list(shards))
             continue

@@ -27,6 +27,7 @@ from offpeak.overlap import ahead
 from offpeak.quota import Quota
 from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
+from offpeak.site import account_of
 from offpeak.spool import Spooled, spool
 from offpeak.states import RunState
 
@@ -269,7 +270,7 @@ def _write_shards(
 def _quota(workload: Workload, site: Site) -> Quota:
     """The account's; none for a look at a plan that nobody has the keys to send."""
     try:
-        return workload.provider.account(workload.connection, site.connections, site.env).quota
+        return account_of(workload, site).quota
     except SpecError:
         return Quota()
 

@@ -17,8 +17,8 @@ from offpeak.ledger.records import Run
 from offpeak.plan import Plan, make_plan, run_folder
 from offpeak.requests import read_custom_id
 from offpeak.results import Result, judge
-from offpeak.run import account_of
 from offpeak.shards import lines_of
+from offpeak.site import account_of
 from offpeak.states import RunState
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from offpeak.answer import Answers
+from offpeak.arrays import float_vectors
 from offpeak.providers.provider import Batch
 from offpeak.requests import custom_id
 from offpeak.results import Answered, Result, Tally, judge
@@ -178,11 +179,8 @@ def _judge_plain(
 
 def _vectors(workload: Workload, vectors: Sequence[bytes]) -> Answers:
     """The vectors as a column."""
-    import pyarrow as pa
-
     dimensions = workload.form.form.dimensions
     assert dimensions is not None, "only called for a workload that asks for vectors"
     good = [vector for vector in vectors if len(vector) == 4 * dimensions]
     problems = {at: "dimensions" for at, vector in enumerate(vectors) if len(vector) != 4 * dimensions}
-    floats = pa.Array.from_buffers(pa.float32(), dimensions * len(good), [None, pa.py_buffer(b"".join(good))])
-    return Answers(columns=[pa.FixedSizeListArray.from_arrays(floats, dimensions)], problems=problems)
+    return Answers(columns=[float_vectors(b"".join(good), dimensions)], problems=problems)

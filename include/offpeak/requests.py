@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.arrays import blob, fixed_texts, offsets_of, texts
+from offpeak.arrays import blob, fixed_texts, offsets_of, only, texts
 from offpeak.providers.provider import Ask, Provider
 
 if TYPE_CHECKING:
@@ -60,14 +60,13 @@ class Fingerprints:
             after = {one: self._after(one) for one in set(said)}
             befores = map(after.__getitem__, said)
         digests = []
-        for before, data in zip(
-            befores, _values(users), strict=False
-        ):  # no call of ours: this is the loop of all
+        pairs = zip(befores, _values(users), strict=False)  # one `before` may stand for all
+        for before, data in pairs:  # no call of ours in here: it is gone through for every row
             made = before.copy()
             made.update(data)
             digests.append(made.digest())
         prints = fixed_texts(b"".join(digests).hex().encode(), 2 * FINGERPRINT_BYTES)
-        return _nulls_of(prints, users) if users.null_count else prints
+        return only(users.is_valid(), prints) if users.null_count else prints
 
     def _after(self, system: bytes) -> Any:
         """The hash of all that decides but the user text."""
@@ -93,14 +92,6 @@ def _values(column: pa.Array) -> list[bytes]:
 
     found: list[bytes] = column.cast(pa.binary()).to_pylist()
     return [value or b"" for value in found] if column.null_count else found
-
-
-def _nulls_of(made: pa.Array, like: pa.Array) -> pa.Array:
-    """`made`, null where `like` is null."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.if_else(like.is_valid(), made, pa.nulls(1, made.type)[0])
 
 
 def custom_id(tag: str, fingerprint: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offpeak.answer_columns import column_of
-from offpeak.arrays import flags, numbers, text, texts
+from offpeak.arrays import float_vectors, numbers, texts, with_nulls
 from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_options, result_schema
 from offpeak.rounds import Again, again
 from offpeak.states import Outcome
@@ -25,7 +24,6 @@ HELD_ROWS = 8_192
 GROUP_ROWS = 32_768
 HELD_BYTES = 16 * 1024 * 1024
 """Of columns that are held back before they are written as one row group, whichever of the two is reached first."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ResultWriter:
@@ -145,19 +143,11 @@ class ResultWriter:
 
 def _filled(value: Any, count: int, kind: pa.DataType) -> pa.Array:
     """The array, or so many times the one value."""
-    import numpy as np
     import pyarrow as pa
 
     if value is None:
         return pa.nulls(count, kind)
-    if isinstance(value, str):
-        return pa.repeat(text(value), count)
-    if isinstance(value, int):
-        return numbers(np.full(count, value, np.int64))
-    if isinstance(value, datetime):
-        micros = (value - _EPOCH) // timedelta(microseconds=1)
-        return numbers(np.full(count, micros, np.int64)).cast(kind)
-    return value
+    return value if isinstance(value, pa.Array) else pa.repeat(column_of([value], kind)[0], count)
 
 
 def _models(models: Sequence[str]) -> pa.Array | str | None:
@@ -168,7 +158,7 @@ def _models(models: Sequence[str]) -> pa.Array | str | None:
 
 
 def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.Array]:
-    import pyarrow as pa
+    import numpy as np
 
     schema = workload.form.schema()
     dimensions = workload.form.form.dimensions
@@ -181,21 +171,16 @@ def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.A
     name = schema.names[0]
     vectors = [(r.answer or {}).get(name) for r in results]
     blank = bytes(4 * dimensions)
-    floats = pa.Array.from_buffers(
-        pa.float32(), dimensions * len(vectors), [None, pa.py_buffer(b"".join(v or blank for v in vectors))]
-    )
-    missing = column_of([vector is None for vector in vectors], pa.bool_())
-    return {name: pa.FixedSizeListArray.from_arrays(floats, dimensions, mask=missing)}
+    missing = np.array([vector is None for vector in vectors], bool)
+    return {name: float_vectors(b"".join(v or blank for v in vectors), dimensions, missing)}
 
 
 def _amounts(spent: Sequence[Decimal | None]) -> pa.Array:
     """Dollars to nine digits, as _decimals."""
     import numpy as np
-    import pyarrow as pa
 
     nanos = _decimals(np.array([int((one or Decimal(0)).scaleb(9)) for one in spent], np.int64))
-    known = flags(np.array([one is not None for one in spent], bool))
-    return pa.Array.from_buffers(nanos.type, len(nanos), [known.buffers()[1], nanos.buffers()[1]])
+    return with_nulls(nanos, np.array([one is not None for one in spent], bool))
 
 
 def _decimals(nanos: np.ndarray) -> pa.Array:

@@ -27,6 +27,7 @@ from offpeak.plan import Plan, make_plan
 from offpeak.replay import Replay, plan_replay, to_ask
 from offpeak.requires import require_passed
 from offpeak.shards import ShardFile, estimated_tokens
+from offpeak.site import account_of
 from offpeak.spec import hash_of, spec_of
 from offpeak.states import RunState, ShardState
 from offpeak.suite import suite_of
@@ -42,11 +43,6 @@ if TYPE_CHECKING:
 OPEN = (RunState.PLANNING, RunState.RUNNING, RunState.CHECKING, RunState.PUBLISHING)
 REPAIRABLE = (RunState.REFUSED, RunState.FAILED)
 """Ended, but a later try of the same run may take it up again."""
-
-
-def account_of(workload: Workload, site: Site) -> Account:
-    """The provider account; SpecError when there are no credentials."""
-    return workload.provider.account(workload.connection, site.connections, site.env)
 
 
 def connect(workload: Workload, site: Site) -> Client:

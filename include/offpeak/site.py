@@ -17,6 +17,8 @@ from offpeak.store import Store
 
 if TYPE_CHECKING:
     from offpeak.ledger import Ledger
+    from offpeak.providers.provider import Account
+    from offpeak.workload import Workload
 
 DEFAULT_STORE = "offpeak-store"
 
@@ -88,3 +90,8 @@ class Site:
             connections=connections or EnvConnections(),
             pace=pace or Pace(),
         )
+
+
+def account_of(workload: Workload, site: Site) -> Account:
+    """The provider account that pays for the workload; SpecError when there are no credentials."""
+    return workload.provider.account(workload.connection, site.connections, site.env)

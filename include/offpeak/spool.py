@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.arrays import flags, mask_of, numbers, offsets_of, positions, text, texts
+from offpeak.arrays import flags, mask_of, numbers, offsets_of, only, positions, text, texts
 from offpeak.errors import InputError
 from offpeak.overlap import ahead, behind
 from offpeak.render import Rendered, rendered
@@ -178,7 +178,7 @@ class _Renderer:
         count = records.num_rows
         if problems:
             good = flags(np.isin(np.arange(count), list(problems), invert=True))
-            prints, systems, users = (_only(good, column) for column in (prints, systems, user.texts))
+            prints, systems, users = (only(good, column) for column in (prints, systems, user.texts))
         else:
             users = user.texts
         kept = [records.column(name) for name in self._workload.keep]
@@ -295,16 +295,6 @@ def _encoded(system: Rendered) -> pa.DictionaryArray:
         return system.texts.dictionary_encode()
     indices = numbers(np.zeros(len(system.texts), np.int32))
     return pa.DictionaryArray.from_arrays(indices, texts([system.constant]))
-
-
-def _only(good: pa.Array, column: pa.Array) -> pa.Array:
-    """The column, null where `good` is false."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if isinstance(column, pa.DictionaryArray):
-        return pa.DictionaryArray.from_arrays(_only(good, column.indices), column.dictionary)
-    return pc.if_else(good, column, pa.nulls(1, column.type)[0])
 
 
 _SPACE_LEADS = (0xC2, 0xE1, 0xE2, 0xE3)

@@ -18,6 +18,7 @@ from offpeak.ledger.records import BatchRecord, Shard
 from offpeak.patience import Patience, patience
 from offpeak.providers.failures import over_limit
 from offpeak.providers.provider import Batch, Client, Submission
+from offpeak.site import account_of
 from offpeak.states import ShardState
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def submit(workload: Workload, site: Site, client: Client, shard: Shard) -> Batc
     free again), LedgerConflict when another worker took over in the meantime.
     """
     now = site.now()
-    account = workload.provider.account(workload.connection, site.connections, site.env)
+    account = account_of(workload, site)
     held = site.ledger.claim(shard.key, site.worker, LEASE, now=now, quota=account.quota)
     if held is None:
         return _held_elsewhere(site, site.ledger.shard(shard.key))

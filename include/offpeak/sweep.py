@@ -13,7 +13,7 @@ from offpeak.asked import as_asked
 from offpeak.errors import LedgerConflict, OffpeakError, ProviderError, SpecError
 from offpeak.harvest import keep, keep_replies
 from offpeak.patience import in_words
-from offpeak.run import account_of
+from offpeak.site import account_of
 from offpeak.states import BatchStatus, Route, RunState, ShardState
 from offpeak.strays import billed
 from offpeak.submit import NotYet, attach_found, record_of, recover

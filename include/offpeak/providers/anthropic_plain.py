@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from offpeak.providers.plain import Count, Name, Plains, decoded, usage_of
+from offpeak.providers.plain import Count, Name, Plains, decoded, having, usage_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,11 +63,10 @@ def plain_lines(lines: Sequence[bytes]) -> Plains:
     """The plain answers among the lines."""
     found = decoded(_decode, lines)
     texts = [None if one is None else _said(one.result.message.content) for one in found]
-    taken = [text is not None for text in texts]
-    read = list(filter(None, compress(found, taken)))
+    places, read = having(found, texts)
     messages = [one.result.message for one in read]
     return Plains(
-        places=list(compress(range(len(lines)), taken)),
+        places=places,
         custom_ids=[one.custom_id for one in read],
         models=[message.model for message in messages],
         usage=_counts([message.usage or _NO_USAGE for message in messages]),

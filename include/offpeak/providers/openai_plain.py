@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
-from itertools import compress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from offpeak.providers.plain import Count, Name, Plains, decoded, usage_of
+from offpeak.providers.plain import Count, Name, Plains, decoded, having, usage_of
 from offpeak.providers.vectors import float_lists
 
 if TYPE_CHECKING:
@@ -100,11 +99,10 @@ def plain_lines(lines: Sequence[bytes]) -> Plains:
     kind: Kind = next((_kind(one.response.body) for one in found if one is not None), "chat")
     texts = {"chat": _chat_texts, "response": _response_texts, "embedding": _no_texts}[kind](found)
     vectors = _vectors(found) if kind == "embedding" else None
-    taken = [one is not None for one in vectors or texts]
-    read = list(filter(None, compress(found, taken)))
+    places, read = having(found, vectors or texts)
     bodies = [one.response.body for one in read]
     return Plains(
-        places=list(compress(range(len(lines)), taken)),
+        places=places,
         custom_ids=[one.custom_id for one in read],
         models=[body.model for body in bodies],
         usage=_counts(kind, [body.usage or _NO_USAGE for body in bodies]),

@@ -61,6 +61,12 @@ def decoded(decode: Callable[[bytes], Read], lines: Sequence[bytes]) -> list[Rea
     return decoded_each(decode, _utf8(lines), UNREADABLE)
 
 
+def having(found: Sequence[Read | None], values: Sequence[object]) -> tuple[list[int], list[Read]]:
+    """Of the lines with a value: their places, and what was read there."""
+    places = [place for place, value in enumerate(values) if value is not None]
+    return places, [one for one in map(found.__getitem__, places) if one is not None]
+
+
 def _utf8(lines: Sequence[bytes]) -> Sequence[bytes]:
     """The lines, with b"" for one that is not UTF-8: the typed decoder looks only at what it takes."""
     if all(map(bytes.isascii, lines)):

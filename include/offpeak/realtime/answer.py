@@ -12,6 +12,7 @@ from offpeak.providers.provider import Client, Reply
 from offpeak.realtime.asking import LEASE, Asking, Task, Watch
 from offpeak.realtime.segments import recorded_note, replies
 from offpeak.realtime.throttle import RealClock
+from offpeak.site import account_of
 from offpeak.states import ShardState
 from offpeak.submit import NotYet, wait_after
 
@@ -58,7 +59,7 @@ def ask_rest(
     if held is None:
         return held_elsewhere(site, site.ledger.shard(shard.key))
     run = site.ledger.run(held.key.run_id)
-    account = workload.provider.account(workload.connection, site.connections, site.env)
+    account = account_of(workload, site)
     task = Task(
         workload=workload,
         site=site,
