@@ -46,7 +46,10 @@ def carry(
             stack.enter_context(site.store.reading(name)) for name in _unpublished_results(workload, site)
         ]
         usable = [str(path) for path in files if _has(pq.read_schema(path), carried_schema(layout))]
-        sql.execute(_union(layout, work, usable, wanted))
+        if usable:
+            sql.execute(_union(layout, work, usable, wanted))
+        else:
+            (work / "published.parquet").rename(work / "carried.parquet")
 
 
 def carry_nothing(workload: Workload, work: Path) -> None:

@@ -284,3 +284,16 @@ print(decision, seen)
     )
     assert (done.stdout.strip(), done.stderr) == ("no []", "")
     assert list(here.iterdir()) == []
+
+
+def test_no_frame_is_hashed_for_a_marker_that_nobody_reads(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from great_expectations.execution_engine import pandas_execution_engine
+
+    hashed: list[Any] = []
+    monkeypatch.setattr(pandas_execution_engine, "hash_pandas_dataframe", hashed.append)
+    limit = pandas_execution_engine.HASH_THRESHOLD
+    assert judged(stage(GOOD)).decision == "yes"
+    assert hashed == []
+    assert limit == pandas_execution_engine.HASH_THRESHOLD > 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,17 @@ class Engine:
 
     def judge(self, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Finding]:
         """One finding per expectation, in order. Never raises on what an expectation does."""
-        if any(one.own is not None for one in expectations):
-            return [self._alone(frame, one) for one in expectations]
         from great_expectations.exceptions.exceptions import GreatExpectationsError
 
-        try:
-            return self._together(frame, expectations)
-        except (GreatExpectationsError, ValueError, TypeError):
-            return [self._alone(frame, one) for one in expectations]  # finds the one that spoils the suite
+        with _unhashed():
+            if any(one.own is not None for one in expectations):
+                return [self._alone(frame, one) for one in expectations]
+            try:
+                return self._together(frame, expectations)
+            except (GreatExpectationsError, ValueError, TypeError):
+                return [
+                    self._alone(frame, one) for one in expectations
+                ]  # finds the one that spoils the suite
 
     def _together(self, frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Finding]:
         import great_expectations
@@ -73,6 +77,19 @@ class Engine:
             return read(slice_.validate(build(expectation), result_format=_FORMAT))
         except Exception as error:  # noqa: BLE001  the border to users' own classes: any error means "not judged"
             return Finding(error=_short(f"{type(error).__name__}: {error}"))
+
+
+@contextmanager
+def _unhashed() -> Iterator[None]:
+    """Great Expectations hashes each frame below a gigabyte, twice, for a marker on pages of its own. That takes
+    as long as judging it, and nobody reads it here."""
+    from great_expectations.execution_engine import pandas_execution_engine as engine
+
+    limit, engine.HASH_THRESHOLD = engine.HASH_THRESHOLD, 0
+    try:
+        yield
+    finally:
+        engine.HASH_THRESHOLD = limit
 
 
 def build(expectation: Expectation) -> Any:

@@ -80,14 +80,18 @@ class StagedFile:
         nested = any(is_nested(str(self.schema.field(name).type)) for name in wanted)
         read_rows = min(rows, READ_ROWS_NESTED if nested else READ_ROWS)
         held: list[pa.RecordBatch] = []
+        held_rows = held_bytes = 0
         with pq.ParquetFile(self.path, pre_buffer=False) as file:
             read = [*dict.fromkeys([*wanted, "_outcome"])]
             for part in file.iter_batches(batch_size=read_rows, columns=read):
                 kept = _without_nested(_answered(part) if answered_only else part).select(wanted)
-                if held and (_rows(held) + kept.num_rows > rows or _bytes(held) > SLICE_BYTES):
+                if held and (held_rows + kept.num_rows > rows or held_bytes > SLICE_BYTES):
                     yield pa.Table.from_batches(held)
-                    held = []
-                held += [kept] if kept.num_rows else []
+                    held, held_rows, held_bytes = [], 0, 0
+                if kept.num_rows:
+                    held.append(kept)
+                    held_rows += kept.num_rows
+                    held_bytes += kept.nbytes
         if held:
             yield pa.Table.from_batches(held)
 
@@ -155,7 +159,8 @@ def _answered(part: pa.RecordBatch) -> pa.RecordBatch:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return part.filter(pc.equal(part.column("_outcome").cast(pa.string()), Outcome.ANSWERED.value))
+    answered = pc.equal(part.column("_outcome").cast(pa.string()), Outcome.ANSWERED.value)
+    return part if answered.true_count == part.num_rows else part.filter(answered)  # most often all are
 
 
 def _without_nested(part: pa.RecordBatch) -> pa.RecordBatch:
@@ -168,14 +173,6 @@ def _without_nested(part: pa.RecordBatch) -> pa.RecordBatch:
             there = pc.if_else(part.column(at).is_valid(), True, pa.scalar(None, pa.bool_()))
             part = part.set_column(at, field.name, there)
     return part
-
-
-def _rows(held: Sequence[pa.RecordBatch]) -> int:
-    return sum(part.num_rows for part in held)
-
-
-def _bytes(held: Sequence[pa.RecordBatch]) -> int:
-    return sum(part.nbytes for part in held)
 
 
 def _quoted(name: str) -> str:

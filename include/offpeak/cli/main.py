@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+import threading
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -56,23 +60,41 @@ def group() -> None:
 
 def main() -> None:
     """Entry point. An error that Offpeak knows is a message and exit code 1, never a traceback."""
-    from offpeak.errors import OffpeakError, SpecError
     from offpeak.memory import keep_little
 
     keep_little()
+    _leave(_called())
+
+
+def _called() -> int:
+    """The exit code of the command on the command line."""
+    from offpeak.errors import OffpeakError, SpecError
+
     try:
-        sys.exit(group.main(standalone_mode=False) or 0)
+        return int(group.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        return done.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        sys.exit(130)
+        return 130
     except SpecError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        return 2
     except OffpeakError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process. Python would first take every module apart, a second of work after Great Expectations."""
+    if "great_expectations" in sys.modules and all(
+        thread.daemon or thread is threading.current_thread() for thread in threading.enumerate()
+    ):
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
