@@ -69,6 +69,16 @@ def float_vectors(data: bytes, dimensions: int, missing: np.ndarray | None = Non
     return pa.FixedSizeListArray.from_arrays(floats, dimensions, mask=mask)
 
 
+def dollars(nanos: np.ndarray) -> pa.Array:
+    """Billionths of a dollar as decimal128(18, 9): two little-endian words a value, none below zero."""
+    import numpy as np
+    import pyarrow as pa
+
+    words = np.zeros((len(nanos), 2), "<i8")
+    words[:, 0] = nanos
+    return pa.Array.from_buffers(pa.decimal128(18, 9), len(nanos), [None, pa.py_buffer(words)])
+
+
 def mask_of(booleans: pa.Array) -> np.ndarray:
     """A boolean array without nulls (such as `is_valid` gives) as numpy's, a copy."""
     import numpy as np

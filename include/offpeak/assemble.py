@@ -10,24 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offpeak.arrays import integers
+from offpeak.arrays import dollars, integers, text
 from offpeak.errors import ReconcileError
-from offpeak.files_sql import files_sql, literal
+from offpeak.files_sql import files_sql, literal, narrow
 from offpeak.joined import (
-    DEAD,
     DEAD_COLUMNS,
     FILE,
     ORDINAL,
     PLACE,
-    PLACED,
+    SUMMED,
     dead_letters_query,
-    joined_query,
     open_files,
     places,
+    places_query,
 )
 from offpeak.layout import layout_of
-from offpeak.results import parquet_options, result_schema
-from offpeak.tables.columns import rows_per_batch
+from offpeak.overlap import ahead
+from offpeak.results import result_schema, staged_options
+from offpeak.row_files import RowFiles, Rows
+from offpeak.states import Outcome
+from offpeak.tables.columns import carried_schema, rows_per_batch
+from offpeak.tables.table import PROVENANCE
 from offpeak.vector_files import VectorFiles
 
 if TYPE_CHECKING:
@@ -64,7 +67,8 @@ def assemble(workload: Workload, site: Site, run: Run) -> Assembled:
         work = Path(place)
         with _inputs(workload, site, folder, work) as inputs, files_sql(work) as sql:
             open_files(sql, inputs.files, inputs.results)
-            staged = _write_staged(sql, inputs, work, run.run_id)
+            _write_places(sql, inputs, work, run)
+            staged = _write_staged(inputs, work, run.run_id)
             _reconcile_staged(run, staged.rows, places(sql, inputs.layout.key))
             _reconcile(run, staged.outcomes)
             _write_dead_letters(sql, workload.rows.key, work)
@@ -110,61 +114,117 @@ class _Staged:
     """Of all rows, the ones that were not written included."""
 
 
-def _write_staged(sql: duckdb.DuckDBPyConnection, inputs: _Inputs, work: Path, run_id: str) -> _Staged:
+def _write_places(sql: duckdb.DuckDBPyConnection, inputs: _Inputs, work: Path, run: Run) -> None:
+    """Where each row's result is, in the order of the input."""
+    import pyarrow.parquet as pq
+
+    query = places_query(carries=pq.read_metadata(inputs.files["carried"]).num_rows > 0)
+    with narrow(sql):
+        sql.execute(f"COPY ({query}) TO {literal(work / _PLACES)} (FORMAT parquet)")
+    found, rows = (pq.read_metadata(path).num_rows for path in (work / _PLACES, inputs.files["rows"]))
+    if found != rows:
+        raise ReconcileError(
+            f"Run {run.run_id}: {rows:,} rows went in, but {found:,} results were found for them: a request has more "
+            f"than one. {_KEPT} {run.facts['folder']}; report this as a bug with that folder."
+        )
+
+
+def _write_staged(inputs: _Inputs, work: Path, run_id: str) -> _Staged:
     """The table's rows, streamed in the order of the input; the ones without an answer are noted in `work`, too."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     schema = inputs.layout.schema
     staged = _Staged()
     notes = pa.schema([(name, pa.int64() if name == ORDINAL else pa.string()) for name in DEAD_COLUMNS])
     with (
-        pq.ParquetWriter(work / STAGED, schema, **parquet_options(schema)) as writer,
+        pq.ParquetWriter(work / STAGED, schema, **staged_options(schema, inputs.layout.key)) as writer,
         pq.ParquetWriter(work / _DEAD, notes, compression="zstd") as dead,
     ):
-        for batch in _joined(sql, inputs, work, run_id):
-            staged.outcomes.update(_counted(batch["_outcome"]))
-            placed = _only(batch, PLACED)
-            writer.write_table(pa.Table.from_batches([placed.select(schema.names)]).cast(schema))
-            staged.rows += placed.num_rows
-            if (without := _only(batch, DEAD)).num_rows:
-                dead.write_table(pa.Table.from_batches([without.select(notes.names)]).cast(notes))
+        for made in ahead(_joined(inputs, work, run_id)):
+            staged.outcomes.update(_counted(made["_outcome"]))
+            placed = pc.and_(
+                pc.not_equal(made["_decision"], text("duplicate")), made[inputs.layout.key].is_valid()
+            )
+            table = _only(made, placed).select(schema.names).cast(schema)
+            writer.write_table(table)
+            staged.rows += table.num_rows
+            other = pc.not_equal(made["_outcome"], text(Outcome.ANSWERED))
+            if (without := _only(made, pc.or_kleene(other, made["_outcome"].is_null()))).num_rows:
+                dead.write_table(without.select(notes.names).cast(notes))
     return staged
 
 
-def _joined(
-    sql: duckdb.DuckDBPyConnection, inputs: _Inputs, work: Path, run_id: str
-) -> Iterator[pa.RecordBatch]:
-    """Every row of the run, with the columns of the table and of `joined_query`."""
+def _joined(inputs: _Inputs, work: Path, run_id: str) -> Iterator[pa.Table]:
+    """Every row of the run in the order of the input: the columns of the table and DEAD_COLUMNS, in batches."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     layout = inputs.layout
-    carried = inputs.files["carried"]
+    own = layout.schema.names[: -len(PROVENANCE) - len(layout.answer)]
     answer = layout.schema.field(layout.answer[0])
-    vectors = pa.types.is_fixed_size_list(answer.type)
-    query = joined_query(layout, run_id, carries=pq.read_metadata(carried).num_rows > 0, vectors=vectors)
-    # a relation streams; the result of execute() would first be held whole
-    held_rows = rows_per_batch(layout.schema)  # vectors take four times their room while they are written
-    batches = sql.sql(query).to_arrow_reader(held_rows // 4 if vectors else held_rows)
-    if not vectors:
-        yield from batches
+    vector = answer if pa.types.is_fixed_size_list(answer.type) else None
+    elsewhere = {"_fingerprint"} | ({vector.name} if vector else set())
+    found = pa.schema([field for field in carried_schema(layout) if field.name not in elsewhere])
+    files = [*inputs.results, inputs.files["carried"]]
+    rows = Rows(inputs.files["rows"], [ORDINAL, *own, "_fingerprint"])
+    plan, places = Rows(inputs.files["plan"], ["decision"]), Rows(work / _PLACES)
+    results = RowFiles(files, found, work)
+    # a batch is made while the one before it is written, and vectors take twice their room for that
+    held_rows = rows_per_batch(layout.schema) // (4 if vector else 2)
+    with _vectors(vector, files, work) as vectors:
+        while (at := places.take(held_rows).combine_chunks()).num_rows:
+            there = [integers(at[name].combine_chunks()) for name in (FILE, PLACE)]
+            made = _decided(
+                rows.take(len(at)), plan.take(len(at))["decision"], results.take(*there), at, run_id
+            )
+            yield made.append_column(vector, vectors.take(*there)) if vectors else made
+
+
+@contextmanager
+def _vectors(field: pa.Field | None, paths: Sequence[Path], work: Path) -> Iterator[VectorFiles | None]:
+    if field is None:
+        yield None
         return
-    with VectorFiles([*inputs.results, carried], answer.name, answer.type.list_size, work) as files:
-        for batch in batches:
-            yield batch.append_column(answer.name, files.take(integers(batch[FILE]), integers(batch[PLACE])))
+    with VectorFiles(paths, field.name, field.type.list_size, work) as files:
+        yield files
+
+
+def _decided(
+    rows: pa.Table, decisions: pa.ChunkedArray, found: pa.Table, places: pa.Table, run_id: str
+) -> pa.Table:
+    """The rows with what was found for them, as their decisions say.
+
+    What was asked is paid for by its first row; an answer found says in which run it was asked, and a row without
+    one was asked in this.
+    """
+    import numpy as np
+    import pyarrow.compute as pc
+
+    columns = {name: found[name] for name in found.column_names}
+    for name in SUMMED:
+        columns[name] = pc.coalesce(places[name], columns[name])
+    asked = pc.equal(decisions, text("ask"))
+    columns["_cost_usd"] = pc.if_else(asked, columns["_cost_usd"], dollars(np.zeros(1, np.int64))[0])
+    columns["_run"] = pc.coalesce(columns["_run"], text(run_id))
+    for decision, outcome in (("bad", Outcome.ERRORED), ("duplicate", Outcome.DUPLICATE)):
+        decided = pc.equal(decisions, text(decision))
+        columns["_outcome"] = pc.if_else(decided, text(outcome), columns["_outcome"])
+    for name, column in ({"_decision": decisions} | columns).items():
+        rows = rows.append_column(name, column)
+    return rows
 
 
 def _counted(outcomes: pa.Array) -> dict[str | None, int]:
     return {found["values"]: found["counts"] for found in outcomes.value_counts().to_pylist()}
 
 
-def _only(batch: pa.RecordBatch, flag: str) -> pa.RecordBatch:
-    """The rows whose `flag` is set; most often that is all of them or none."""
-    count = batch[flag].true_count
-    if count in (0, batch.num_rows):
-        return batch.slice(0, count)
-    return batch.filter(batch[flag])
+def _only(table: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The rows that are wanted; most often that is all of them or none."""
+    import pyarrow.compute as pc
+
+    count = pc.sum(wanted).as_py() or 0
+    return table.slice(0, count) if count in (0, table.num_rows) else table.filter(wanted)
 
 
 def _write_dead_letters(sql: duckdb.DuckDBPyConnection, key: str, work: Path) -> None:
@@ -194,6 +254,8 @@ def _reconcile_staged(run: Run, rows: int, placed: int) -> None:
         )
 
 
+_PLACES = "places.parquet"
+"""For every row, what `places_query` gives."""
 _DEAD = "dead.parquet"
 """Which rows have no answer, of DEAD_COLUMNS."""
 _KEPT = "Nothing was published, and nothing more is billed. The results are kept in"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from offpeak.errors import InputError
 from offpeak.files_sql import literal
 from offpeak.prompt import Prompt
+from offpeak.row_files import Rows
 from offpeak.rows.source import Opening, RowBatch
 from offpeak.spool import Spooled, spool
 
@@ -72,7 +73,7 @@ def write_rows_again(workload: Workload, site: Site, files: Earlier, earlier: Ru
     spool(again, opening, files.work / "again.parquet", None)
     _refuse_unaskable(files.work / "again.parquet", earlier, source.key)
     rows = files.work / "rows.parquet"
-    fresh = _Taker(files.work / "again.parquet")
+    fresh = Rows(files.work / "again.parquet")
     count = 0
     with pq.ParquetWriter(rows, pq.read_schema(files.rows), compression="lz4") as writer:
         for batch, mask in _flagged(files):
@@ -128,14 +129,14 @@ def _flagged(files: Earlier) -> Iterator[tuple[pa.RecordBatch, pa.Array]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    flags = _Taker(files.work / "chosen.parquet")
+    flags = Rows(files.work / "chosen.parquet")
     rows = pq.ParquetFile(files.rows)
     for group in range(rows.num_row_groups):  # the spool keeps each of them small
         for batch in rows.iter_batches(row_groups=[group]):
             yield batch, pa.concat_arrays(flags.take(batch.num_rows).column("chosen").chunks)
 
 
-def _renewed(batch: pa.RecordBatch, mask: pa.Array, fresh: _Taker) -> pa.RecordBatch:
+def _renewed(batch: pa.RecordBatch, mask: pa.Array, fresh: Rows) -> pa.RecordBatch:
     """The batch with the texts of its chosen rows replaced by the next ones of `fresh`."""
     import pyarrow.compute as pc
 
@@ -155,29 +156,3 @@ def _renewed(batch: pa.RecordBatch, mask: pa.Array, fresh: _Taker) -> pa.RecordB
 def _plain(column: pa.Array) -> pa.Array:
     """Text as text, not as a dictionary of texts."""
     return column.cast("string")
-
-
-class _Taker:
-    """A Parquet file read a number of rows at a time."""
-
-    def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
-
-        file = pq.ParquetFile(path)
-        self._schema = file.schema_arrow
-        self._batches = file.iter_batches(batch_size=4_096)
-        self._held: pa.RecordBatch | None = None
-
-    def take(self, count: int) -> pa.Table:
-        """The next so many rows; there must be as many."""
-        import pyarrow as pa
-
-        parts: list[pa.RecordBatch] = []
-        while count:
-            if self._held is None or not self._held.num_rows:
-                self._held = next(self._batches)
-            part = self._held.slice(0, count)
-            self._held = self._held.slice(part.num_rows)
-            parts.append(part)
-            count -= part.num_rows
-        return pa.Table.from_batches(parts, self._schema)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = "256MB"
 """What the engine may hold before it spills to disk."""
+NARROW_LIMIT = "96MB"
+"""The same while it works on a few narrow columns only."""
 
 
 @contextmanager
@@ -33,6 +35,16 @@ def files_sql(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def narrow(sql: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Within the block the engine may hold no more than NARROW_LIMIT."""
+    sql.execute(f"SET memory_limit = {literal(NARROW_LIMIT)}")
+    try:
+        yield
+    finally:
+        sql.execute(f"SET memory_limit = {literal(MEMORY_LIMIT)}")
 
 
 def quoted(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Joining: every row of a run with what was decided for it, the last result of its request, or its carried answer."""
+"""Joining: where the last result of each row's request is, or its carried answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from offpeak.files_sql import literal, quoted
-from offpeak.tables.table import PROVENANCE, Layout
 
 if TYPE_CHECKING:
     import duckdb
 
-PLACED, DEAD, ORDINAL, FILE, PLACE = "_placed", "_dead", "_ordinal", "_file", "_place"
-"""Beside the table's columns: whether the row is one of the table's, whether it lacks an answer, its number, and
-where its vector is: the number of the file and of the row in it, -1 for none. Names with a `_` first are reserved."""
+ORDINAL, FILE, PLACE = "_ordinal", "_file", "_place"
+"""The number of a row, and where its result is: the number of the file and of the row in it, -1 for none. Names with
+a `_` first are reserved."""
+SUMMED = ("_cost_usd", "_input_tokens", "_output_tokens")
+"""What a request took over all rounds, where it had more than one."""
 DEAD_COLUMNS = (ORDINAL, "_decision", "_outcome")
 
 
@@ -29,17 +30,18 @@ def open_files(sql: duckdb.DuckDBPyConnection, files: Mapping[str, Path], result
     sql.execute(f"CREATE VIEW carried AS {_located([files['carried']], len(results))}")
     sql.execute(f"CREATE VIEW results AS {_located(results, 0)}")
     # most requests have one result: only those of later rounds are grouped
-    sql.execute("CREATE TABLE asked_again AS SELECT DISTINCT _fingerprint FROM results WHERE _round > 1")
+    sql.execute(
+        """CREATE TABLE asked_again AS
+           SELECT _fingerprint, sum(_cost_usd)::DECIMAL(18, 9) AS _cost_usd,
+                  sum(_input_tokens)::BIGINT AS _input_tokens, sum(_output_tokens)::BIGINT AS _output_tokens
+           FROM results SEMI JOIN (SELECT _fingerprint FROM results WHERE _round > 1) USING (_fingerprint)
+           GROUP BY _fingerprint"""
+    )
     sql.execute(
         """CREATE VIEW latest AS
            SELECT * FROM results ANTI JOIN asked_again USING (_fingerprint)
            UNION ALL BY NAME
-           SELECT * REPLACE (
-                    sum(_cost_usd) OVER request AS _cost_usd,
-                    sum(_input_tokens) OVER request AS _input_tokens,
-                    sum(_output_tokens) OVER request AS _output_tokens)
-           FROM results SEMI JOIN asked_again USING (_fingerprint)
-           WINDOW request AS (PARTITION BY _fingerprint)
+           SELECT * FROM results SEMI JOIN asked_again USING (_fingerprint)
            QUALIFY row_number() OVER (PARTITION BY _fingerprint ORDER BY _round DESC) = 1"""
     )
 
@@ -59,36 +61,22 @@ def places(sql: duckdb.DuckDBPyConnection, key: str) -> int:
     return int(count)
 
 
-def joined_query(layout: Layout, run_id: str, *, carries: bool, vectors: bool) -> str:
-    """Every row in the order of the input: the table's columns, PLACED, DEAD, and what DEAD_COLUMNS names.
+def places_query(*, carries: bool) -> str:
+    """For every row, in the order of the input: ORDINAL, FILE and PLACE of its result or carried answer, SUMMED.
 
-    With `vectors` FILE and PLACE stand for the answer. Unless the run `carries` nothing is looked for there.
+    Nothing wide, so that a million rows are joined and sorted in memory. Unless the run `carries` nothing is
+    looked for there.
     """
-    own = layout.schema.names[: -len(PROVENANCE) - len(layout.answer)]
-
-    def either(name: str) -> str:
-        return f"coalesce(c.{name}, l.{name})" if carries else f"l.{name}"
-
-    if vectors:
-        answer = [f"coalesce({either(name)}, -1)::BIGINT AS {name}" for name in (FILE, PLACE)]
-    else:
-        answer = [f"{either(quoted(name))} AS {quoted(name)}" for name in layout.answer]
-    known = ("_model", "_input_tokens", "_output_tokens", "_answered_at")
-    columns = [
-        *(f"r.{quoted(name)}" for name in own),
-        *answer,
-        *(f"{either(name)} AS {name}" for name in known),
-        f"coalesce({either('_run')}, {literal(run_id)}) AS _run",
-        f"r._fingerprint, {_OUTCOME} AS _outcome",
-        "CASE WHEN p.decision = 'ask' THEN l._cost_usd ELSE 0 END::DECIMAL(18, 9) AS _cost_usd",
-        f"p.decision <> 'duplicate' AND r.{quoted(layout.key)} IS NOT NULL AS {PLACED}",
-        f"{_OUTCOME} IS DISTINCT FROM 'answered' AS {DEAD}",
-        f"r.{ORDINAL}, p.decision AS _decision",
+    at = [
+        f"coalesce(l.{name}, {f'c.{name}, ' if carries else ''}-1)::BIGINT AS {name}"
+        for name in (FILE, PLACE)
     ]
+    summed = (f"a.{name}" for name in SUMMED)
     carried = "LEFT JOIN carried c ON p.decision = 'carry' AND r._fingerprint = c._fingerprint"
-    return f"""SELECT {", ".join(columns)}
+    return f"""SELECT r.{ORDINAL}, {", ".join((*at, *summed))}
                FROM rows r POSITIONAL JOIN (SELECT decision FROM plan) p
                LEFT JOIN latest l ON p.{_ASKED} AND r._fingerprint = l._fingerprint
+               LEFT JOIN asked_again a ON p.{_ASKED} AND r._fingerprint = a._fingerprint
                {carried if carries else ""} ORDER BY r.{ORDINAL}"""
 
 
@@ -109,5 +97,3 @@ def dead_letters_query(key: str, dead: Path) -> str:
 
 
 _ASKED = "decision IN ('ask', 'fold', 'keep')"
-_OUTCOME = """CASE p.decision WHEN 'bad' THEN 'errored' WHEN 'duplicate' THEN 'duplicate'
-                              WHEN 'carry' THEN 'answered' ELSE l._outcome END"""

@@ -25,6 +25,7 @@ from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.lines import Lines
 from offpeak.overlap import ahead
 from offpeak.quota import Quota
+from offpeak.row_files import Rows
 from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
 from offpeak.site import account_of
@@ -226,30 +227,13 @@ def _asked(work: Path, slice_rows: int) -> Iterator[pa.RecordBatch]:
 
     columns = ["_fingerprint", "_system", "_user"]
     rows = pq.ParquetFile(work / "rows.parquet")
-    decided = pq.ParquetFile(work / "plan.parquet").iter_batches(slice_rows, columns=["decision"])
-    decisions = _Joined(batch.column(0) for batch in decided)
+    plan = Rows(work / "plan.parquet", ["decision"])
     for group in range(rows.num_row_groups):  # the spool keeps each of them small, with its own system texts
         for batch in rows.iter_batches(slice_rows, row_groups=[group], columns=columns):
-            asked = batch.filter(pc.equal(decisions.take(batch.num_rows), text("ask")))
+            decisions = plan.take(batch.num_rows)["decision"].combine_chunks()
+            asked = batch.filter(pc.equal(decisions, text("ask")))
             if asked.num_rows:
                 yield asked
-
-
-class _Joined:
-    """Arrays one after the other, taken in any number of values."""
-
-    def __init__(self, arrays: Iterator[pa.Array]) -> None:
-        self._arrays = arrays
-        self._held: list[pa.Array] = []
-
-    def take(self, count: int) -> pa.Array:
-        import pyarrow as pa
-
-        while sum(map(len, self._held)) < count:
-            self._held.append(next(self._arrays))
-        joined = pa.concat_arrays(self._held)
-        self._held = [joined.slice(count)]
-        return joined.slice(0, count)
 
 
 def _write_shards(

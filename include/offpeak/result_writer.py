@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offpeak.answer_columns import column_of
-from offpeak.arrays import float_vectors, numbers, texts, with_nulls
+from offpeak.arrays import dollars, float_vectors, numbers, texts, with_nulls
 from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_options, result_schema
 from offpeak.rounds import Again, again
 from offpeak.states import Outcome
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
     from offpeak.workload import Workload
@@ -85,7 +84,7 @@ class ResultWriter:
                 "_outcome": Outcome.ANSWERED.value,
                 "_input_tokens": numbers(found.usage[:, USAGE.index("input_tokens")]),
                 "_output_tokens": numbers(found.usage[:, USAGE.index("output_tokens")]),
-                "_cost_usd": None if spent is None else _decimals(spent),
+                "_cost_usd": None if spent is None else dollars(spent),
                 "_answered_at": self._origin.at,
             },
         )
@@ -176,18 +175,8 @@ def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.A
 
 
 def _amounts(spent: Sequence[Decimal | None]) -> pa.Array:
-    """Dollars to nine digits, as _decimals."""
+    """Dollars to nine digits, as dollars()."""
     import numpy as np
 
-    nanos = _decimals(np.array([int((one or Decimal(0)).scaleb(9)) for one in spent], np.int64))
+    nanos = dollars(np.array([int((one or Decimal(0)).scaleb(9)) for one in spent], np.int64))
     return with_nulls(nanos, np.array([one is not None for one in spent], bool))
-
-
-def _decimals(nanos: np.ndarray) -> pa.Array:
-    """Billionths of a dollar as decimal128(18, 9): two little-endian words a value, none below zero."""
-    import numpy as np
-    import pyarrow as pa
-
-    words = np.zeros((len(nanos), 2), "<i8")
-    words[:, 0] = nanos
-    return pa.Array.from_buffers(pa.decimal128(18, 9), len(nanos), [None, pa.py_buffer(words)])

@@ -210,14 +210,20 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
+def staged_options(schema: pa.Schema, key: str) -> dict[str, Any]:
+    """How the file is written that is judged and published: no dictionaries of what is there once."""
+    return _without_dictionary(schema, key, "_fingerprint")
+
+
 def result_options(schema: pa.Schema) -> dict[str, Any]:
     """How a results file is written: it is read once, whole, so nothing that only helps to find rows in it.
 
     A fingerprint is in it once, and 32,768 of them fill a dictionary in vain.
     """
+    return _without_dictionary(schema, "_fingerprint") | {"write_statistics": ["_outcome"]}
+
+
+def _without_dictionary(schema: pa.Schema, *distinct: str) -> dict[str, Any]:
     made = parquet_options(schema)
     tried = made.get("use_dictionary", schema.names)
-    return made | {
-        "use_dictionary": [name for name in tried if name != "_fingerprint"],
-        "write_statistics": ["_outcome"],
-    }
+    return made | {"use_dictionary": [name for name in tried if name not in distinct]}

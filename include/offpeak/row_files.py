@@ -1,0 +1,154 @@
+"""Rows of Parquet files: read a number of them at a time, or taken in any order.
+
+Rows with texts are too wide to go through a join and a sort: those are made with a file and a place in it, and the
+rows are taken last (for vectors see vector_files.py).
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from offpeak.arrays import numbers
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+READ_ROWS = 4_096
+UNPACK_ROWS = 16_384
+
+
+class Rows:
+    """The columns `names` (all if not given) of a Parquet file, from the first row to the last."""
+
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path, pre_buffer=False)
+        schema = file.schema_arrow
+        self._schema = schema if names is None else _selected(schema, names)
+        self._batches = file.iter_batches(READ_ROWS, columns=None if names is None else list(names))
+        self._held: pa.RecordBatch | None = None
+
+    def take(self, count: int) -> pa.Table:
+        """The next so many rows; fewer at the end of the file."""
+        import pyarrow as pa
+
+        parts: list[pa.RecordBatch] = []
+        while count:
+            if self._held is None or not self._held.num_rows:
+                if (batch := next(self._batches, None)) is None:
+                    break
+                self._held = batch.select(self._schema.names)
+            part = self._held.slice(0, count)
+            self._held = self._held.slice(part.num_rows)
+            parts.append(part)
+            count -= part.num_rows
+        return pa.Table.from_batches(parts, self._schema)
+
+
+def _selected(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([schema.field(name) for name in names])
+
+
+@dataclass(frozen=True, slots=True)
+class _Unpacked:
+    first: int
+    """Number of its first batch among those of all files."""
+    starts: np.ndarray
+    """In the file, of the first row of each batch."""
+    rows: int
+    mapped: mmap.mmap
+
+
+class RowFiles:
+    """The columns of `schema` of Parquet files; each is unpacked into `work` when first needed.
+
+    That takes as much room on disk as the rows have in memory; little of it is in memory at any time. Numbers of
+    files and places begin with 0.
+    """
+
+    def __init__(self, paths: Sequence[Path], schema: pa.Schema, work: Path) -> None:
+        self._paths = paths
+        self._schema = schema
+        self._work = work
+        self._unpacked: dict[int, _Unpacked] = {}
+        self._batches: list[pa.RecordBatch] = []
+
+    def take(self, files: np.ndarray, places: np.ndarray) -> pa.Table:
+        """The rows at these places, all null where the file's number is below 0. Both of shape (count,), int64.
+
+        IndexError for a place behind the end of its file.
+        """
+        import numpy as np
+        import pyarrow as pa
+
+        batch_of, place_in = np.full(len(files), -1), places.copy()
+        for number in np.unique(files[files >= 0]).tolist():
+            mine, source = files == number, self._source(number)
+            if (last := int(places[mine].max())) >= source.rows:
+                raise IndexError(f"{self._paths[number]} has {source.rows:,} rows, and no place {last:,}.")
+            within = np.searchsorted(source.starts, places[mine], "right") - 1
+            batch_of[mine] = source.first + within
+            place_in[mine] -= source.starts[within]
+        order = None if (np.diff(batch_of) >= 0).all() else np.argsort(batch_of, kind="stable")
+        if order is not None:
+            batch_of, place_in = batch_of[order], place_in[order]
+        bounds = [0, *(1 + np.flatnonzero(np.diff(batch_of))).tolist(), len(files)]
+        parts = [
+            self._part(int(batch_of[start]), place_in[start:end])
+            for start, end in pairwise(bounds)
+            if start < end
+        ]
+        found = pa.Table.from_batches(parts, self._schema)
+        for source in self._unpacked.values():
+            source.mapped.madvise(mmap.MADV_DONTNEED)
+        return found if order is None else found.take(numbers(np.argsort(order)))
+
+    def _part(self, number: int, places: np.ndarray) -> pa.RecordBatch:
+        """Rows of one batch; those that follow each other are not copied."""
+        import numpy as np
+        import pyarrow as pa
+
+        if number < 0:
+            columns = [pa.nulls(len(places), field.type) for field in self._schema]
+            return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        batch = self._batches[number]
+        if (np.diff(places) == 1).all():
+            return batch.slice(int(places[0]), len(places))
+        return batch.take(numbers(places))
+
+    def _source(self, number: int) -> _Unpacked:
+        if number not in self._unpacked:
+            self._unpacked[number] = self._unpack(number)
+        return self._unpacked[number]
+
+    def _unpack(self, number: int) -> _Unpacked:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path, names = self._work / f"rows-{number}", self._schema.names
+        with (
+            pq.ParquetFile(self._paths[number], pre_buffer=False) as packed,
+            pa.OSFile(str(path), "wb") as out,
+            pa.ipc.new_file(out, self._schema) as writer,
+        ):
+            for batch in packed.iter_batches(UNPACK_ROWS, columns=names):
+                whole = pa.Table.from_batches([batch.select(names)]).cast(self._schema)
+                writer.write_table(whole)
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        reader = pa.ipc.open_file(pa.py_buffer(mapped))
+        batches = [reader.get_batch(at) for at in range(reader.num_record_batches)]
+        ends = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        first = len(self._batches)
+        self._batches += batches
+        return _Unpacked(first=first, starts=ends[:-1], rows=int(ends[-1]), mapped=mapped)
