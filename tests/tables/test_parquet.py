@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +15,7 @@ from offpeak.connections import EnvConnections
 from offpeak.errors import SpecError, TableError
 from offpeak.store import Store
 from offpeak.tables import OpenTable, parquet_table
-from tests.tables.staging import carried, layout, row, staged, wanted
+from tests.tables.staging import MORNING, carried, layout, row, staged, wanted
 
 FILE = "interval=2026-11-22T080000Z/answers.parquet"
 
@@ -125,3 +127,33 @@ def test_columns_that_readers_cannot_tell_apart_are_problems() -> None:
         "The columns 'Intent' and 'intent' differ only in case, and most readers take them for one",
         "The column 'interval' is the name of the partitions, which readers see as a column",
     ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_latest_answer_is_found_in_whichever_partition_it_is(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    table = opened(tmp_path)
+    known: dict[str, list[tuple[datetime, str]]] = {}
+    hours = chance.sample(range(24), 5)  # backfills: not in the order of their intervals
+    for number, hour in enumerate(hours):
+        rows = []
+        for place in range(40):
+            fingerprint = f"fp-{chance.randrange(30)}"
+            when = MORNING - timedelta(hours=chance.randrange(300))
+            answered = chance.random() < 0.8
+            answer = f"{number} {place}"
+            outcome = {} if answered else {"_outcome": "refused"}
+            rows.append(row(f"k{place}", answer, _fingerprint=fingerprint, _answered_at=when, **outcome))
+            if answered:
+                known.setdefault(fingerprint, []).append((when, answer))
+        table.publish(staged(tmp_path, rows, run=f"run-{number}", hour=hour))
+    asked = [f"fp-{number}" for number in range(0, 40, 2)]
+    into = tmp_path / "carry.parquet"
+    count = table.answered(wanted(tmp_path, asked), layout(), into)
+    found = {
+        one["_fingerprint"]: (one["_answered_at"], one["intent"]) for one in pq.read_table(into).to_pylist()
+    }
+    assert count == len(found) == len(known.keys() & set(asked))
+    for fingerprint, (when, answer) in found.items():
+        assert when == max(known[fingerprint])[0]
+        assert (when, answer) in known[fingerprint]

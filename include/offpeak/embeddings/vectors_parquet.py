@@ -95,8 +95,7 @@ class OpenParquetVectors(OpenParquet):
     def answered(self, wanted: Path, layout: Layout, into: Path) -> int:
         schema = carried_schema(layout)
         with self._told("could not be read"):
-            files = self._pointer().files
-            names = [name for name in files.values() if self._can_answer(name, schema)]
+            names = self._that_answer(self._pointer().files.values(), schema)
             with engine() as connection:
                 self._reach(connection)
                 return write_rows(self._latest(connection, names, wanted, schema), schema, into)

@@ -7,7 +7,6 @@ is what `parse` would say: answered, with this text or vector, model and usage.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -69,12 +68,7 @@ def having(found: Sequence[Read | None], values: Sequence[object]) -> tuple[list
 
 def _utf8(lines: Sequence[bytes]) -> Sequence[bytes]:
     """The lines, with b"" for one that is not UTF-8: the typed decoder looks only at what it takes."""
-    if all(map(bytes.isascii, lines)):
-        return lines
-    with suppress(UnicodeDecodeError):
-        b"\n".join(lines).decode()
-        return lines
-    return [line if _is_utf8(line) else b"" for line in lines]
+    return [line if line.isascii() or _is_utf8(line) else b"" for line in lines]
 
 
 def _is_utf8(line: bytes) -> bool:

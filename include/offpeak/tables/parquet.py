@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,7 +95,7 @@ class OpenParquet:
     def answered(self, wanted: Path, layout: Layout, into: Path) -> int:
         schema = carried_schema(layout)
         with self._told("could not be read"):
-            names = [name for name in self.folder.names(PARTITIONS) if self._can_answer(name, schema)]
+            names = self._that_answer(self.folder.names(PARTITIONS), schema)
             if not names:
                 return write_rows([], schema, into)
             with engine() as connection:
@@ -144,20 +144,34 @@ class OpenParquet:
     def _latest(
         self, connection: duckdb.DuckDBPyConnection, names: list[str], wanted: Path, schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
-        """The narrow columns decide which row of which file is the latest; only those rows are read whole."""
+        """The narrow columns decide which row of which file is the latest; only those rows are read whole.
+
+        The file that was published last has nearly all of them: of the others only rows that are later are noted.
+        """
         connection.execute(
-            "CREATE TEMP TABLE picks (fingerprint VARCHAR, answered_at TIMESTAMPTZ, file INTEGER, row BIGINT)"
+            "CREATE TEMP TABLE wanted AS SELECT DISTINCT _fingerprint FROM read_parquet(?) "
+            "WHERE _fingerprint IS NOT NULL",
+            [*parquet_files([wanted])],
+        )
+        connection.execute(
+            "CREATE TEMP TABLE picks (_fingerprint VARCHAR, answered TIMESTAMPTZ, file INTEGER, row BIGINT)"
         )
         for number, name in enumerate(names):
             connection.execute(
-                "INSERT INTO picks SELECT _fingerprint, _answered_at, ?, file_row_number "
-                "FROM read_parquet(?, file_row_number = true) WHERE _outcome = 'answered' "
-                "AND _fingerprint IN (SELECT _fingerprint FROM read_parquet(?))",
-                [number, self._address(name), *parquet_files([wanted])],
+                "INSERT INTO picks SELECT rows._fingerprint, rows.answered, ?, rows.row FROM ("
+                "SELECT _fingerprint, coalesce(_answered_at, '-infinity') AS answered, file_row_number AS row "
+                "FROM read_parquet(?, file_row_number = true) WHERE _outcome = 'answered') AS rows "
+                "SEMI JOIN wanted USING (_fingerprint) LEFT JOIN picks USING (_fingerprint) "
+                "WHERE picks.answered IS NULL OR rows.answered > picks.answered",
+                [number, self._address(name)],
             )
         connection.execute(
-            "CREATE TEMP TABLE best AS SELECT file, row FROM picks QUALIFY 1 = row_number() OVER "
-            "(PARTITION BY fingerprint ORDER BY answered_at DESC NULLS LAST, file DESC, row DESC)"
+            "CREATE TEMP TABLE several AS SELECT _fingerprint FROM picks GROUP BY ALL HAVING count(*) > 1"
+        )
+        connection.execute(
+            "CREATE TEMP TABLE best AS SELECT file, row FROM picks ANTI JOIN several USING (_fingerprint) "
+            "UNION ALL SELECT file, row FROM picks SEMI JOIN several USING (_fingerprint) QUALIFY 1 = "
+            "row_number() OVER (PARTITION BY _fingerprint ORDER BY answered DESC, file, row DESC)"
         )
         for (number,) in connection.execute("SELECT DISTINCT file FROM best ORDER BY file").fetchall():
             query = (
@@ -166,13 +180,18 @@ class OpenParquet:
             )
             yield from batches_of(connection, query, [self._address(names[number]), number], schema)
 
-    def _can_answer(self, name: str, schema: pa.Schema) -> bool:
-        """Whether a partition has every column of the carry; an older layout, or another's file, has not."""
-        record = self._record(name)
-        if record is None:
-            return False
-        found = {field.name: field.type for field in record.schema}
-        return all(field.name in found and holds(field.type, found[field.name]) for field in schema)
+    def _that_answer(self, names: Iterable[str], schema: pa.Schema) -> list[str]:
+        """The files with every column of the carry (an older layout, or another's file, has not), the one that was
+        published last first."""
+        found: list[tuple[datetime, str]] = []
+        for name in names:
+            record = self._record(name)
+            types = {} if record is None else {field.name: field.type for field in record.schema}
+            if record and all(
+                field.name in types and holds(field.type, types[field.name]) for field in schema
+            ):
+                found.append((record.published_at, name))
+        return [name for _, name in sorted(found, reverse=True)]
 
     def _record(self, name: str) -> _Record | None:
         """What a partition's file says of itself; None when it is not there or was not written here."""
