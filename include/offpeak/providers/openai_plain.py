@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -13,6 +12,9 @@ from offpeak.providers.vectors import float_lists
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+Vector = TypeVar("Vector")
 
 
 class _Split(msgspec.Struct, gc=False):
@@ -62,40 +64,45 @@ class _Choice(msgspec.Struct, gc=False):
     finish_reason: Literal["stop"] | None = None
 
 
-class _Embedding(msgspec.Struct, gc=False):
-    embedding: msgspec.Raw
+class _Embedding(msgspec.Struct, Generic[Vector], gc=False):
+    embedding: Vector
 
 
-class _Body(msgspec.Struct, gc=False):
+class _Body(msgspec.Struct, Generic[Vector], gc=False):
     model: str = ""
     status: Literal["completed", ""] = ""
     output: list[_Item] | None = None
     choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)] | None = None
-    data: Annotated[list[_Embedding], msgspec.Meta(min_length=1, max_length=1)] | None = None
+    data: Annotated[list[_Embedding[Vector]], msgspec.Meta(min_length=1, max_length=1)] | None = None
     usage: _Usage | None = None
     error: None = None
 
 
-class _Response(msgspec.Struct, gc=False):
+class _Response(msgspec.Struct, Generic[Vector], gc=False):
     status_code: Literal[200]
-    body: _Body
+    body: _Body[Vector]
 
 
-class _Line(msgspec.Struct, gc=False):
+class _Line(msgspec.Struct, Generic[Vector], gc=False):
     """What the types do not allow here is no plain answer, or one that the slow reader knows better."""
 
     custom_id: Name
-    response: _Response
+    response: _Response[Vector]
 
 
 _NO_INPUT, _NO_OUTPUT, _NO_USAGE = _InputDetails(), _OutputDetails(), _Usage()
-_decode = msgspec.json.Decoder(_Line).decode
+_decode = msgspec.json.Decoder(_Line[bytes]).decode
+"""With vectors in base64, which is what is asked for."""
+_decode_listed = msgspec.json.Decoder(_Line[msgspec.Raw]).decode
 Kind = Literal["chat", "embedding", "response"]
 
 
 def plain_lines(lines: Sequence[bytes]) -> Plains:
     """The plain answers among the lines, of the endpoint that the first one is of."""
-    found = decoded(_decode, lines)
+    found: list[_Line[Any] | None] = [*decoded(_decode, lines)]
+    refused = [place for place, one in enumerate(found) if one is None]
+    for place, one in zip(refused, decoded(_decode_listed, [lines[at] for at in refused]), strict=True):
+        found[place] = one if one is not None and _is_list(one.response.body) else None
     kind: Kind = next((_kind(one.response.body) for one in found if one is not None), "chat")
     texts = {"chat": _chat_texts, "response": _response_texts, "embedding": _no_texts}[kind](found)
     vectors = _vectors(found) if kind == "embedding" else None
@@ -111,11 +118,11 @@ def plain_lines(lines: Sequence[bytes]) -> Plains:
     )
 
 
-def _kind(body: _Body) -> Kind:
+def _kind(body: _Body[Any]) -> Kind:
     return "chat" if body.choices is not None else "embedding" if body.data is not None else "response"
 
 
-def _chat_texts(found: Sequence[_Line | None]) -> list[str | None]:
+def _chat_texts(found: Sequence[_Line[Any] | None]) -> list[str | None]:
     return [
         None
         if one is None or one.response.body.choices is None
@@ -124,7 +131,7 @@ def _chat_texts(found: Sequence[_Line | None]) -> list[str | None]:
     ]
 
 
-def _response_texts(found: Sequence[_Line | None]) -> list[str | None]:
+def _response_texts(found: Sequence[_Line[Any] | None]) -> list[str | None]:
     return [
         None if one is None or _kind(one.response.body) != "response" else _said(one.response.body.output)
         for one in found
@@ -138,35 +145,40 @@ def _said(output: Sequence[_Item] | None) -> str | None:
     return "".join(said) if said and all(part.type != "refusal" for part in parts) else None
 
 
-def _no_texts(found: Sequence[_Line | None]) -> list[str | None]:
+def _no_texts(found: Sequence[_Line[Any] | None]) -> list[str | None]:
     return [None] * len(found)
 
 
-def _vectors(found: Sequence[_Line | None]) -> list[bytes | None]:
-    made = [None if one is None else _raw_vector(one.response.body) for one in found]
-    lists = [place for place, raw in enumerate(made) if raw is not None and raw[:1] == b"["]
-    listed = iter(float_lists([made[place] or b"" for place in lists]))
-    is_list = set(lists)
-    return [
-        next(listed) if place in is_list else None if raw is None else _from_base64(raw)
-        for place, raw in enumerate(made)
-    ]
+def _vectors(found: Sequence[_Line[Any] | None]) -> list[bytes | None]:
+    given = [None if one is None else _vector(one.response.body) for one in found]
+    lists = [place for place, one in enumerate(given) if isinstance(one, msgspec.Raw)]
+    for place, vector in zip(
+        lists, float_lists([bytes(given[place] or b"") for place in lists]), strict=True
+    ):
+        given[place] = vector
+    vectors = [one for one in given if isinstance(one, bytes)]
+    sizes = {len(vector) % 4 for vector in vectors}
+    if (
+        sizes <= {0} and all(vectors) and _are_finite(b"".join(vectors))
+    ):  # many at once, since most often they are
+        return given
+    return [one if one and not len(one) % 4 and _are_finite(one) else None for one in given]
 
 
-def _raw_vector(body: _Body) -> bytes | None:
-    """The JSON of the vector; None for a body that holds text."""
-    return None if body.choices is not None or body.data is None else bytes(body.data[0].embedding)
+def _is_list(body: _Body[msgspec.Raw]) -> bool:
+    vector = _vector(body)
+    return vector is not None and bytes(memoryview(vector)[:1]) == b"["
 
 
-def _from_base64(raw: bytes) -> bytes | None:
+def _vector(body: _Body[Vector]) -> Vector | None:
+    """None for a body that holds text."""
+    return None if body.choices is not None or body.data is None else body.data[0].embedding
+
+
+def _are_finite(vectors: bytes) -> bool:
     import numpy as np
 
-    try:
-        vector = binascii.a2b_base64(raw[1:-1], strict_mode=True)
-    except binascii.Error:
-        return None
-    whole = vector and not len(vector) % 4 and np.isfinite(np.frombuffer(vector, "<f4")).all()
-    return vector if whole else None
+    return bool(np.isfinite(np.frombuffer(vectors, "<f4")).all())
 
 
 def _counts(kind: Kind, usages: Sequence[_Usage]) -> np.ndarray:
