@@ -35,7 +35,6 @@ class VectorFiles:
     """
 
     def __init__(self, paths: Sequence[Path], name: str, dimensions: int, work: Path) -> None:
-        import numpy as np
 
         self._paths = paths
         self._name = name
@@ -43,7 +42,6 @@ class VectorFiles:
         self._work = work
         self._unpacked: dict[int, _Unpacked] = {}
         self._open = ExitStack()
-        self._room = np.empty((0, dimensions), "<f4")
 
     def __enter__(self) -> VectorFiles:
         return self
@@ -52,19 +50,14 @@ class VectorFiles:
         self._open.close()
 
     def take(self, files: np.ndarray, rows: np.ndarray) -> pa.FixedSizeListArray:
-        """The vectors at these places, null where the file's number is below 0. Both of shape (count,), int64.
-
-        They are there until the next are taken: all use the same memory.
-        """
+        """The vectors at these places, null where the file's number is below 0. Both of shape (count,), int64."""
         import numpy as np
         import pyarrow as pa
 
         from offpeak.arrays import flags, numbers
 
-        if len(self._room) < len(files):
-            self._room = np.empty((len(files), self._dimensions), "<f4")
-        found, is_null = self._room[: len(files)], files < 0
-        found[is_null] = 0  # a null has numbers in the file too: not those of an earlier take
+        found, is_null = np.empty((len(files), self._dimensions), "<f4"), files < 0
+        found[is_null] = 0  # a null has numbers in the file too: not whatever was in memory
         for start, end in _runs(files, rows):
             if files[start] >= 0:
                 source, first = self._source(int(files[start])), int(rows[start])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offpeak import Prompt, Vector
+from offpeak import Prompt, Vector, row_files
+from offpeak import assemble as assembling
 from offpeak.assemble import assemble
 from offpeak.errors import ReconcileError
 from offpeak.layout import layout_of
@@ -236,6 +237,16 @@ def run_of(at: Site, rows: int) -> Run:
         updated_at=NOW,
         facts={"folder": "run", "rows": rows},
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_batches() -> Iterator[None]:
+    """A run of a few rows in several batches, of files in several too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembling, "rows_per_batch", lambda _: 8)
+        patch.setattr(row_files, "UNPACK_ROWS", 2)
+        patch.setattr(row_files, "READ_ROWS", 3)
+        yield
 
 
 @pytest.mark.parametrize("form", FORMS)

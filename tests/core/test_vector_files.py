@@ -50,10 +50,10 @@ def test_vectors_are_taken_from_any_place_in_any_order(
 ) -> None:
     held = [pq.read_table(path)["vector"].to_pylist() for path in files]
     with VectorFiles(files, "vector", DIMENSIONS, tmp_path_factory.mktemp("work")) as vectors:
-        for runs in takes:
-            places = [place for run in runs for place in run]
-            pairs = np.array(places, np.int64).reshape(-1, 2)
-            found = vectors.take(pairs[:, 0], pairs[:, 1])
+        flat = [[place for run in runs for place in run] for runs in takes]
+        pairs = [np.array(places, np.int64).reshape(-1, 2) for places in flat]
+        # all are there at once: one is written while the next is made
+        for places, found in zip(flat, [vectors.take(one[:, 0], one[:, 1]) for one in pairs], strict=True):
             found.validate(full=True)
             assert found.type == VECTOR
             assert found.to_pylist() == [None if file < 0 else held[file][row] for file, row in places]
