@@ -21,7 +21,7 @@ from offpeak.arrays import text
 from offpeak.canary import canary_requests
 from offpeak.carry import LOOK_BACK_RUNS, carry, carry_nothing
 from offpeak.errors import InputError, SpecError
-from offpeak.files_sql import files_sql, literal, quoted
+from offpeak.files_sql import files_sql, literal, narrow, quoted
 from offpeak.lines import Lines
 from offpeak.overlap import ahead
 from offpeak.quota import Quota
@@ -86,7 +86,8 @@ def make_plan(
         work = Path(place)
         spooled = spool(workload, opening, work / "rows.parquet", limit)
         with files_sql(work) as sql:
-            _mark(sql, work, workload.rows.key)
+            with narrow(sql):
+                _mark(sql, work, workload.rows.key)
             _refuse_too_many_bad(sql, workload, spooled)
             if again:
                 carry_nothing(workload, work)
@@ -102,7 +103,8 @@ def write_plan(
     everything into the store. `sql` has the table `marks`: what kind each row is."""
     # two planners of one run never share a folder: the ledger decides whose plan counts
     folder, work = f"{run_folder(run)}/plan-{secrets.token_hex(3)}", spooled.path.parent
-    _decide(sql, work)
+    with narrow(sql):
+        _decide(sql, work)
     counts = _counts(sql, work)
     canary = _canary(workload, site, run, counts.get("ask", 0))
     shards = _write_shards(workload, site, work, folder, canary)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from offpeak import row_files
 from offpeak.row_files import RowFiles, Rows
+from tests.core.taking import TAKES, Place, taken
 
 SCHEMA = pa.schema([("said", pa.string()), ("tags", pa.list_(pa.string())), ("count", pa.int64())])
 
@@ -57,25 +57,14 @@ def small_batches() -> object:
         yield
 
 
-PLACES = st.one_of(
-    st.tuples(st.just(0), st.integers(0, 699)), st.tuples(st.just(2), st.integers(0, 8)), st.just((-1, -1))
-)
-RUNS = st.tuples(st.just(0), st.integers(0, 600), st.integers(1, 99)).map(
-    lambda run: [(run[0], run[1] + n) for n in range(run[2])]
-)
-
-
 @settings(deadline=None, max_examples=100)
-@given(takes=st.lists(st.lists(PLACES.map(lambda place: [place]) | RUNS, max_size=6), max_size=3))
+@given(takes=TAKES)
 def test_rows_are_taken_from_any_place_in_any_order(
-    files: list[Path], tmp_path_factory: pytest.TempPathFactory, takes: list[list[list[tuple[int, int]]]]
+    files: list[Path], tmp_path_factory: pytest.TempPathFactory, takes: list[list[list[Place]]]
 ) -> None:
     held = [pq.read_table(path, columns=SCHEMA.names).to_pylist() for path in files]
     rows = RowFiles(files, SCHEMA, tmp_path_factory.mktemp("work"))
-    flat = [[place for run in runs for place in run] for runs in takes]
-    pairs = [np.array(places, np.int64).reshape(-1, 2) for places in flat]
-    # all are there at once: one is written while the next is made
-    for places, found in zip(flat, [rows.take(one[:, 0], one[:, 1]) for one in pairs], strict=True):
+    for places, found in taken(rows.take, takes):
         found.validate(full=True)
         assert found.schema == SCHEMA
         blank = dict.fromkeys(SCHEMA.names)

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from offpeak.vector_files import VectorFiles
+from tests.core.taking import TAKES, Place, taken
 
 DIMENSIONS = 3
 VECTOR = pa.list_(pa.float32(), DIMENSIONS)
@@ -35,25 +35,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-PLACES = st.one_of(
-    st.tuples(st.just(0), st.integers(0, 699)), st.tuples(st.just(2), st.integers(0, 8)), st.just((-1, -1))
-)
-RUNS = st.tuples(st.just(0), st.integers(0, 600), st.integers(1, 99)).map(
-    lambda run: [(run[0], run[1] + n) for n in range(run[2])]
-)
-
-
 @settings(deadline=None, max_examples=50)
-@given(takes=st.lists(st.lists(PLACES.map(lambda place: [place]) | RUNS, max_size=6), max_size=3))
+@given(takes=TAKES)
 def test_vectors_are_taken_from_any_place_in_any_order(
-    files: list[Path], tmp_path_factory: pytest.TempPathFactory, takes: list[list[list[tuple[int, int]]]]
+    files: list[Path], tmp_path_factory: pytest.TempPathFactory, takes: list[list[list[Place]]]
 ) -> None:
     held = [pq.read_table(path)["vector"].to_pylist() for path in files]
     with VectorFiles(files, "vector", DIMENSIONS, tmp_path_factory.mktemp("work")) as vectors:
-        flat = [[place for run in runs for place in run] for runs in takes]
-        pairs = [np.array(places, np.int64).reshape(-1, 2) for places in flat]
-        # all are there at once: one is written while the next is made
-        for places, found in zip(flat, [vectors.take(one[:, 0], one[:, 1]) for one in pairs], strict=True):
+        for places, found in taken(vectors.take, takes):
             found.validate(full=True)
             assert found.type == VECTOR
             assert found.to_pylist() == [None if file < 0 else held[file][row] for file, row in places]
