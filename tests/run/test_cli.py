@@ -258,3 +258,32 @@ def test_help_is_quick_and_names_every_command(shop: Place) -> None:
     for name in ("run", "plan", "preview", "status", "report", "dead-letters", "cancel", "emulate"):
         assert f"\n  {name} " in text
         assert offpeak(shop, name, "--help").returncode == 0
+
+
+ENDING = """
+import atexit, sys, types
+class Held:
+    def __del__(self):
+        print("taken apart")
+sys.modules["great_expectations"] = types.ModuleType("great_expectations")
+sys.modules["great_expectations"].held = Held()
+atexit.register(print, "last words")
+sys.argv = ["offpeak", "extend", "%s"]
+from offpeak.cli import script
+script()
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "out", "err"),
+    [("--help", 0, "Usage: offpeak extend", ""), ("--nonsense", 2, "", "No such option")],
+)
+def test_a_process_that_ends_early_has_said_everything(option: str, code: int, out: str, err: str) -> None:
+    """Once Great Expectations is loaded the command does not wait until Python has taken its modules apart."""
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING % option], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code
+    assert out in ended.stdout
+    assert err in ended.stderr
+    assert ended.stdout.endswith("last words\n")

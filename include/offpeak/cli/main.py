@@ -58,43 +58,44 @@ def group() -> None:
     """
 
 
-def main() -> None:
-    """Entry point. An error that Offpeak knows is a message and exit code 1, never a traceback."""
-    from offpeak.memory import keep_little
+def script() -> NoReturn:
+    """What the installed command calls: `main`, and then the end of the process.
 
-    keep_little()
-    _leave(_called())
-
-
-def _called() -> int:
-    """The exit code of the command on the command line."""
-    from offpeak.errors import OffpeakError, SpecError
-
+    Python would first take every module apart, a second of work once Great Expectations is among them.
+    """
     try:
-        return int(group.main(standalone_mode=False) or 0)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        return 130
-    except SpecError as error:
-        click.echo(f"Error: {error}", err=True)
-        return 2
-    except OffpeakError as error:
-        click.echo(f"Error: {error}", err=True)
-        return 1
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process. Python would first take every module apart, a second of work after Great Expectations."""
-    if "great_expectations" in sys.modules and all(
-        thread.daemon or thread is threading.current_thread() for thread in threading.enumerate()
-    ):
+        main()
+    except SystemExit as done:
+        if "great_expectations" not in sys.modules or any(
+            not thread.daemon and thread is not threading.current_thread() for thread in threading.enumerate()
+        ):
+            raise
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+        os._exit(done.code if isinstance(done.code, int) else 1)
+    raise AssertionError("main ends with SystemExit")
+
+
+def main() -> NoReturn:
+    """Run the command. An error that Offpeak knows is a message and exit code 1, never a traceback."""
+    from offpeak.errors import OffpeakError, SpecError
+    from offpeak.memory import keep_little
+
+    keep_little()
+    try:
+        sys.exit(group.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except SpecError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except OffpeakError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
