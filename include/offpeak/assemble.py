@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from offpeak.arrays import dollars, integers, text
 from offpeak.errors import ReconcileError
-from offpeak.files_sql import files_sql, literal, narrow
+from offpeak.files_sql import files_sql, literal, narrowly
 from offpeak.joined import (
     DEAD_COLUMNS,
     FILE,
@@ -119,8 +119,7 @@ def _write_places(sql: duckdb.DuckDBPyConnection, inputs: _Inputs, work: Path, r
     import pyarrow.parquet as pq
 
     query = places_query(carries=pq.read_metadata(inputs.files["carried"]).num_rows > 0)
-    with narrow(sql):
-        sql.execute(f"COPY ({query}) TO {literal(work / _PLACES)} (FORMAT parquet)")
+    narrowly(sql, f"COPY ({query}) TO {literal(work / _PLACES)} (FORMAT parquet)")
     found, rows = (pq.read_metadata(path).num_rows for path in (work / _PLACES, inputs.files["rows"]))
     if found != rows:
         raise ReconcileError(

@@ -21,7 +21,7 @@ from offpeak.arrays import text
 from offpeak.canary import canary_requests
 from offpeak.carry import LOOK_BACK_RUNS, carry, carry_nothing
 from offpeak.errors import InputError, SpecError
-from offpeak.files_sql import files_sql, literal, narrow, quoted
+from offpeak.files_sql import files_sql, literal, narrowly, quoted
 from offpeak.lines import Lines
 from offpeak.overlap import ahead
 from offpeak.quota import Quota
@@ -86,8 +86,7 @@ def make_plan(
         work = Path(place)
         spooled = spool(workload, opening, work / "rows.parquet", limit)
         with files_sql(work) as sql:
-            with narrow(sql):
-                _mark(sql, work, workload.rows.key)
+            _mark(sql, work, workload.rows.key)
             _refuse_too_many_bad(sql, workload, spooled)
             if again:
                 carry_nothing(workload, work)
@@ -103,8 +102,7 @@ def write_plan(
     everything into the store. `sql` has the table `marks`: what kind each row is."""
     # two planners of one run never share a folder: the ledger decides whose plan counts
     folder, work = f"{run_folder(run)}/plan-{secrets.token_hex(3)}", spooled.path.parent
-    with narrow(sql):
-        _decide(sql, work)
+    _decide(sql, work)
     counts = _counts(sql, work)
     canary = _canary(workload, site, run, counts.get("ask", 0))
     shards = _write_shards(workload, site, work, folder, canary)
@@ -146,25 +144,22 @@ def _mark(sql: duckdb.DuckDBPyConnection, work: Path, key: str) -> None:
     What is there twice is looked for by short hashes first, a fifth of the memory, and among those by itself.
     """
     rows, name = f"read_parquet({literal(work / 'rows.parquet')})", quoted(key)
-    sql.execute(f"CREATE TABLE keys AS {_seen_twice(name, rows)}")
-    sql.execute(
+    narrowly(
+        sql,
+        f"CREATE TABLE keys AS {_seen_twice(name, rows)}",
         f"""CREATE TABLE repeated AS
             SELECT {name} AS key, min(_ordinal) AS first FROM {rows}
-            WHERE hash({name}) IN (FROM keys) GROUP BY {name} HAVING count(*) > 1"""
-    )
-    sql.execute(
+            WHERE hash({name}) IN (FROM keys) GROUP BY {name} HAVING count(*) > 1""",
         f"""CREATE VIEW marks AS
             SELECT r._ordinal, r._fingerprint,
                    CASE WHEN r._ordinal > k.first THEN 'duplicate'
                         WHEN r._problem IS NOT NULL THEN 'bad' ELSE 'good' END AS kind
-            FROM {rows} r LEFT JOIN repeated k ON r.{name} = k.key"""
-    )
-    sql.execute(f"CREATE TABLE requests AS {_seen_twice('_fingerprint', rows)}")
-    sql.execute(
+            FROM {rows} r LEFT JOIN repeated k ON r.{name} = k.key""",
+        f"CREATE TABLE requests AS {_seen_twice('_fingerprint', rows)}",
         """CREATE TABLE folds AS
            SELECT _fingerprint, min(_ordinal) AS first FROM marks
            WHERE kind = 'good' AND hash(_fingerprint) IN (FROM requests)
-           GROUP BY _fingerprint HAVING count(*) > 1"""
+           GROUP BY _fingerprint HAVING count(*) > 1""",
     )
 
 
@@ -207,7 +202,8 @@ def _decide(sql: duckdb.DuckDBPyConnection, work: Path) -> None:
     Reads `marks`, `folds` and carried.parquet.
     """
     carried = literal(work / "carried.parquet")
-    sql.execute(
+    narrowly(
+        sql,
         f"""COPY (
               SELECT m._ordinal,
                      CASE WHEN m.kind <> 'good' THEN m.kind
@@ -218,7 +214,7 @@ def _decide(sql: duckdb.DuckDBPyConnection, work: Path) -> None:
                      ON m.kind = 'good' AND m._fingerprint = c._fingerprint
               LEFT JOIN folds f ON m.kind = 'good' AND m._fingerprint = f._fingerprint
               ORDER BY m._ordinal
-            ) TO {literal(work / "plan.parquet")} (FORMAT parquet)"""
+            ) TO {literal(work / "plan.parquet")} (FORMAT parquet)""",
     )
 
 
