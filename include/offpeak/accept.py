@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.arrays import positions, texts
+from offpeak.arrays import listed, positions, texts
 from offpeak.errors import CheckBroken
 from offpeak.results import RAW_CHARACTERS, USAGE, Answered, Result
 from offpeak.states import Outcome
@@ -82,26 +82,27 @@ def _many(workload: Workload, found: Answered, known: Mapping[str, Row]) -> Iter
     import numpy as np
 
     names = workload.form.schema().names
-    listed = [column.to_pylist() for column in found.columns]
-    answers = [dict(zip(names, values, strict=True)) for values in zip(*listed, strict=True)]
+    prints = listed(found.fingerprints)
+    values = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    answers = [dict(zip(names, one, strict=True)) for one in values]
     reasons = {
         place: reason
-        for place, (fingerprint, answer) in enumerate(zip(found.fingerprints, answers, strict=True))
+        for place, (fingerprint, answer) in enumerate(zip(prints, answers, strict=True))
         if (reason := _asked(workload, known.get(fingerprint), answer))
     }
     good = [place for place in range(len(answers)) if place not in reasons]
     taken = positions(good)
     yield Answered(
-        fingerprints=[found.fingerprints[place] for place in good],
-        models=[found.models[place] for place in good],
+        fingerprints=found.fingerprints.take(taken),
+        models=found.models.take(taken),
         usage=found.usage[np.array(good, np.int64)],
         columns=[column.take(taken) for column in found.columns],
     )
     for place, reason in reasons.items():
         yield Result(
-            fingerprint=found.fingerprints[place],
+            fingerprint=prints[place],
             outcome=Outcome.INVALID,
-            model=found.models[place],
+            model=found.models[place].as_py(),
             usage=_usage(found.usage[place]),
             code=NOT_ACCEPTED,
             reason=reason,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
 from offpeak.answer_columns import column_of, plain_value
+from offpeak.arrays import listed, numbers, positions
 from offpeak.arrays import texts as texts_column
 from offpeak.errors import SpecError
 from offpeak.prompt import encodable
@@ -26,6 +27,7 @@ from offpeak.providers.provider import AnswerForm
 from offpeak.strict_schema import closed
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pydantic.fields import FieldInfo
 
@@ -157,6 +159,28 @@ class Answer:
             problems={row: reason for row, (answer, reason) in enumerate(found) if answer is None},
         )
 
+    def read_column(self, texts: pa.Array) -> Answers:
+        """The same of a string column without nulls; what the compiled reader takes of it never becomes objects."""
+        if self.model is None:
+            return Answers(columns=[texts])
+        from offpeak.answer_nodes import answer_reader
+        from offpeak.blocks import Block
+
+        reader = answer_reader(self.model)
+        if reader is None:
+            return self.read_all(listed(texts))
+        found = reader.read(Block.of_column(texts))
+        columns = list(found.columns.values())
+        if found.taken.all():
+            return Answers(columns=columns)
+        left = (~found.taken).nonzero()[0].tolist()
+        rest = self.read_all(listed(texts.take(positions(left))))
+        good = [place for at, place in enumerate(left) if at not in rest.problems]
+        return Answers(
+            columns=_interleaved(columns, found.taken.nonzero()[0], rest.columns, good),
+            problems={left[at]: why for at, why in rest.problems.items()},
+        )
+
     def _read_quickly(self, texts: Sequence[str]) -> Answers:
         if self.model is None:
             return Answers(columns=[texts_column(texts)])
@@ -188,6 +212,19 @@ class Answer:
             made = pa.list_(pa.float32(), vector) if vector else pa.string()
             return pa.schema([pa.field(column.name, made)])
         return pa.schema(_fields(self.model))
+
+
+def _interleaved(
+    ones: Sequence[pa.Array], places: np.ndarray, others: Sequence[pa.Array], their_places: Sequence[int]
+) -> Sequence[pa.Array]:
+    """Two parts of some columns in the order of their places."""
+    import numpy as np
+    import pyarrow as pa
+
+    if not their_places:
+        return ones
+    order = numbers(np.argsort(np.concatenate([places, np.array(their_places, np.int64)])))
+    return [pa.concat_arrays([one, other]).take(order) for one, other in zip(ones, others, strict=True)]
 
 
 def _check_field(model: type[BaseModel], name: str, info: FieldInfo) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -125,6 +126,17 @@ def offsets_of(texts: pa.Array) -> np.ndarray:
 
     whole = np.frombuffer(texts.buffers()[1], np.int32)
     return whole[texts.offset : texts.offset + len(texts) + 1]
+
+
+def listed(texts: pa.Array) -> list[str]:
+    """The values of a string array without nulls, several times as fast as its own `to_pylist`."""
+    ends = offsets_of(texts)
+    start = int(ends[0])
+    whole = bytes(memoryview(texts.buffers()[2] or b"")[start : int(ends[-1])])
+    if not whole.isascii():
+        return [one or "" for one in texts.to_pylist()]
+    held, places = whole.decode(), (ends - start).tolist()
+    return [held[begin:end] for begin, end in pairwise(places)]
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ class _Source:
     """Where the results of a shard come from, and which verb of the ledger ends it."""
 
     origin: Origin
-    results: Callable[[Iterable[str], Tally], Iterable[Answered | Result]]
+    results: Callable[[Sequence[str], Tally], Iterable[Answered | Result]]
     """From the fingerprints that were sent, exactly one result for each."""
     end: Callable[[Shard, Spend, NewShard | None], bool]
 
@@ -57,7 +57,7 @@ def collect(workload: Workload, site: Site, client: Client, shard: Shard, batch:
     )
     source = _Source(
         origin=origin,
-        results=lambda sent, tally: reconcile(workload, client.lines(batch), sent, shard.tag, batch, tally),
+        results=lambda sent, tally: reconcile(workload, client.blocks(batch), sent, shard.tag, batch, tally),
         end=lambda done, spend, following: site.ledger.collect(done, spend, following, now=site.now()),
     )
     return _collect(workload, site, shard, source)

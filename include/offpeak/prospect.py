@@ -12,12 +12,12 @@ import orjson
 
 from offpeak.accept import rows_of, weighed
 from offpeak.asked_now import ask_now
+from offpeak.blocks import lines_of
 from offpeak.estimate import Estimate, estimate
 from offpeak.ledger.records import Run
 from offpeak.plan import Plan, make_plan, run_folder
 from offpeak.requests import read_custom_id
 from offpeak.results import Result, judge
-from offpeak.shards import lines_of
 from offpeak.site import account_of
 from offpeak.states import RunState
 

@@ -39,10 +39,17 @@ def read_quickly(model: type[BaseModel], texts: Sequence[str]) -> list[Any]:
 
 
 @cache
-def _decoder(model: type[BaseModel]) -> Callable[[str], Any] | None:
+def decoded_type(model: type[BaseModel]) -> Any:
+    """The type whose JSON texts are valid for the model with the same values; None for a model that has none."""
     with suppress(_NotTaken):
-        return msgspec.json.Decoder(_type_of(model.__pydantic_core_schema__)).decode
+        return _type_of(model.__pydantic_core_schema__)
     return None
+
+
+@cache
+def _decoder(model: type[BaseModel]) -> Callable[[str], Any] | None:
+    kind = decoded_type(model)
+    return None if kind is None else msgspec.json.Decoder(kind).decode
 
 
 def _type_of(schema: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offpeak.answer_columns import column_of
-from offpeak.arrays import dollars, float_vectors, numbers, texts, with_nulls
+from offpeak.arrays import dollars, float_vectors, listed, numbers, texts, with_nulls
 from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_options, result_schema
 from offpeak.rounds import Again, again
 from offpeak.states import Outcome
@@ -71,7 +71,7 @@ class ResultWriter:
 
     def add_many(self, found: Answered) -> None:
         """Count many answers, price them and write them."""
-        if not found.fingerprints:
+        if not len(found.fingerprints):
             return
         spent = self._tally.add_many(self._workload, found, self._origin.route)
         names = self._workload.form.schema().names
@@ -79,7 +79,7 @@ class ResultWriter:
             len(found.fingerprints),
             {
                 **dict(zip(names, found.columns, strict=True)),
-                "_fingerprint": texts(found.fingerprints),
+                "_fingerprint": found.fingerprints,
                 "_model": _models(found.models),
                 "_outcome": Outcome.ANSWERED.value,
                 "_input_tokens": numbers(found.usage[:, USAGE.index("input_tokens")]),
@@ -149,11 +149,12 @@ def _filled(value: Any, count: int, kind: pa.DataType) -> pa.Array:
     return value if isinstance(value, pa.Array) else pa.repeat(column_of([value], kind)[0], count)
 
 
-def _models(models: Sequence[str]) -> pa.Array | str | None:
+def _models(models: pa.Array) -> pa.Array | str | None:
     """As _hold takes them: most files are of one model."""
-    if len(set(models)) == 1:
-        return models[0] or None
-    return texts(model or None for model in models)
+    named = models.unique().to_pylist()
+    if len(named) == 1:
+        return named[0] or None
+    return texts(model or None for model in listed(models))
 
 
 def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.Array]:

@@ -65,8 +65,9 @@ class Origin:
 class Answered:
     """Many results at once, all of them answered."""
 
-    fingerprints: Sequence[str]
-    models: Sequence[str]
+    fingerprints: pa.Array
+    models: pa.Array
+    """Strings, as the fingerprints; empty where none was named."""
     usage: np.ndarray
     """Shape (results, 6), int64; columns in the order of the fields of Usage."""
     columns: Sequence[pa.Array]
@@ -123,7 +124,7 @@ class Tally:
         self.usage.update(dict(zip(USAGE, found.usage.sum(axis=0).tolist(), strict=True)))
         self.cost_usd = _more(self.cost_usd, spent)
         self.realtime_usd = _more(self.realtime_usd, realtime)
-        self.model = self.model or next(filter(None, found.models), "")
+        self.model = self.model or next(filter(None, found.models.unique().to_pylist()), "")
         return spent
 
 

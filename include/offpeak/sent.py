@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from offpeak.blocks import lines_of
 from offpeak.requests import read_custom_id
-from offpeak.shards import index_of, lines_of
+from offpeak.shards import index_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from offpeak.arrays import offsets_of
@@ -28,9 +26,6 @@ ENVELOPE_BYTES = 64
 
 BYTES_PER_TOKEN = 4
 """Of requests, about, as long as nothing is known of a workload."""
-READ_BYTES = 1024 * 1024
-_BLOCK_BYTES = 64 * 1024
-"""So much is cut into lines at once: larger ones are given back to the system each time, which costs more."""
 
 
 def new_tag() -> str:
@@ -184,35 +179,6 @@ def _packed(prints: pa.Array) -> np.ndarray:
     first, *_, last = offsets_of(prints)
     width = (last - first) // len(prints)
     return np.frombuffer(prints.buffers()[2], np.dtype((np.bytes_, width)), len(prints), offset=first)
-
-
-def lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a shard or result file, split on LF only, without it; blank ones left out."""
-    return chain.from_iterable(_blocks_of(path))
-
-
-def _blocks_of(path: Path) -> Iterator[list[bytes]]:
-    with path.open("rb", buffering=0) as source:
-        yield from told_lines(source)
-
-
-def told_lines(source: IO[bytes]) -> Iterator[list[bytes]]:
-    """The lines of an open binary file, some at once, without LF and CR at their end; blank ones left out."""
-    begun: list[bytes] = []  # of a line that goes on in the next block
-    while block := source.read(_BLOCK_BYTES):
-        lines = block.split(b"\n")
-        begun.append(lines[0])
-        if len(lines) > 1:
-            lines[0] = b"".join(begun)
-            begun = [lines.pop()]
-            yield _told(lines, b"\r" in block or lines[0].endswith(b"\r"))
-    yield _told([b"".join(begun)], True)
-
-
-def _told(lines: list[bytes], may_end_in_cr: bool) -> list[bytes]:
-    if may_end_in_cr:
-        lines = [line.rstrip(b"\r") for line in lines]
-    return list(filter(bytes.strip, lines))
 
 
 def estimated_tokens(size_bytes: int) -> int:

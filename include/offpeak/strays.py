@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from offpeak.blocks import lines_in
 from offpeak.ledger.records import Spend
 from offpeak.prices import cost
 from offpeak.providers.provider import Usage
@@ -22,7 +23,7 @@ def billed(workload: Workload, site: Site, client: Client, shard: Shard, batch: 
     the shard has others."""
     usage, requests, model = Usage(), 0, ""
     spent: dict[Route, Decimal | None] = {Route.BATCH: Decimal(0), Route.REALTIME: Decimal(0)}
-    for line in client.lines(batch):
+    for line in lines_in(client.blocks(batch)):
         reply = workload.provider.parse(line)
         usage, requests, model = usage + reply.usage, requests + 1, model or reply.model
         for route, so_far in spent.items():

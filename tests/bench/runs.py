@@ -13,6 +13,7 @@ from tests.bench.tickets import workload
 
 if TYPE_CHECKING:
     from offpeak import Workload
+    from offpeak.blocks import Block
     from offpeak.ledger import Run, Shard
     from offpeak.providers.provider import Batch
     from offpeak.site import Site
@@ -94,10 +95,11 @@ class ResultFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def lines(self, batch: Batch) -> Iterator[bytes]:
-        from offpeak.shards import lines_of
+    def blocks(self, batch: Batch) -> Iterator[Block]:
+        from offpeak.blocks import blocks_of
 
-        yield from lines_of(result_file(self._folder, batch.id))
+        with result_file(self._folder, batch.id).open("rb", buffering=0) as file:
+            yield from blocks_of(file)
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"collecting must not call {name}")

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from offpeak import Prompt, Workload, parquet, parquet_table
+from offpeak.blocks import Block, lines_of
 from offpeak.collect import collect
 from offpeak.ledger import BatchRecord, Ledger, NewShard, Run, Shard, ShardKey
 from offpeak.plan import Plan, make_plan
@@ -21,7 +22,7 @@ from offpeak.providers.provider import Batch, Limits
 from offpeak.results import Tally
 from offpeak.rows.source import Opening, RowBatch
 from offpeak.run import new_run
-from offpeak.shards import ShardFile, estimated_tokens, lines_of
+from offpeak.shards import ShardFile, estimated_tokens
 from offpeak.site import Interval, Site
 from offpeak.states import BatchStatus
 from offpeak.store import Store
@@ -162,8 +163,8 @@ class Lines:
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._lines = lines
 
-    def lines(self, batch: Batch) -> Iterator[bytes]:
-        yield from self._lines
+    def blocks(self, batch: Batch) -> Iterator[Block]:
+        yield Block.of([*self._lines])
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"collecting must not call {name}")

@@ -19,10 +19,10 @@ from pydantic import BaseModel
 
 from offpeak import Prompt, Vector
 from offpeak.assemble import Assembled, assemble
+from offpeak.blocks import lines_of
 from offpeak.distribution import distribution
 from offpeak.errors import ReconcileError
 from offpeak.ledger import Run
-from offpeak.shards import lines_of
 from offpeak.site import Site
 from offpeak.states import RunState
 from tests.core.making import (

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from offpeak.assemble import Assembled, assemble
-from offpeak.shards import lines_of
+from offpeak.blocks import lines_of
 from offpeak.site import Site
 from offpeak.states import BatchStatus
 from tests.core.making import (

@@ -22,8 +22,12 @@ from pydantic import (
     model_validator,
 )
 
+from offpeak.answer import Answer
 from offpeak.answer_columns import plain_value
+from offpeak.answer_nodes import answer_reader
+from offpeak.blocks import Block
 from offpeak.quick_answer import read_quickly
+from offpeak.typed_json.library import library
 
 
 class Place(BaseModel):
@@ -162,8 +166,25 @@ def _listed(items: list[str]) -> str:
     return f"[{', '.join(items)}]"
 
 
+def same_compiled(model: type[BaseModel], text: str) -> bool:
+    """Whether the compiled reader took the text, after a look that pydantic reads it alike."""
+    reader = answer_reader(model)
+    if reader is None:
+        return False
+    found = reader.read(Block.of([text.encode("utf-8", "surrogatepass")]))
+    if not found.taken[0]:
+        return False
+    value = model.model_validate_json(text)
+    assert [*found.columns] == [*model.model_fields]
+    for (name, column), field in zip(found.columns.items(), Answer.of(model).schema(), strict=True):
+        assert repr(column[0].as_py()) == repr(plain_value(getattr(value, name))), name
+        assert column.type == field.type
+    return True
+
+
 def same(model: type[BaseModel], text: str) -> bool:
     """Whether the quick reader took the text, after a look that pydantic reads it alike."""
+    same_compiled(model, text)
     (found,) = read_quickly(model, [text])
     if found is None:
         return False
@@ -216,8 +237,16 @@ def test_texts_of_any_kind_are_left_to_pydantic_or_read_alike(text: str) -> None
     same(create_model("M", a=(str, ...)), f'{{"a": "{text}"}}')
 
 
+ORDINARY = "{" + ", ".join(f'"{name}": {value}' for name, value in GOOD.items()) + "}"
+
+
 def test_an_ordinary_answer_is_read_quickly() -> None:
-    assert same(Ticket, "{" + ", ".join(f'"{name}": {value}' for name, value in GOOD.items()) + "}")
+    assert same(Ticket, ORDINARY)
+
+
+@pytest.mark.skipif(library() is None, reason="no compiled reader here")
+def test_an_ordinary_answer_is_read_by_the_compiled_reader() -> None:
+    assert same_compiled(Ticket, ORDINARY)
 
 
 def test_many_texts_keep_their_places() -> None:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak import Prompt, Vector, Workload
+from offpeak.blocks import Block
 from offpeak.prices import Price, Rates
 from offpeak.providers.plain import Plains
 from offpeak.providers.provider import Reply, Usage
@@ -76,7 +78,11 @@ def flat(of: Workload, found: Iterable[Answered | Result]) -> list[Result]:
             continue
         answers = zip(*(column.to_pylist() for column in one.columns), strict=True)
         for fingerprint, model, usage, answer in zip(
-            one.fingerprints, one.models, one.usage.tolist(), answers, strict=True
+            one.fingerprints.to_pylist(),
+            one.models.to_pylist(),
+            one.usage.tolist(),
+            answers,
+            strict=True,
         ):
             results.append(
                 Result(
@@ -102,7 +108,7 @@ def test_each_request_has_exactly_one_outcome_whatever_comes_back(
     lines: list[bytes], sent: list[str], status: BatchStatus
 ) -> None:
     made, tally = workload(), Tally()
-    results = flat(made, reconcile(made, lines, sent, TAG, batch(status=status), tally))
+    results = flat(made, reconcile(made, [Block.of(lines)], sent, TAG, batch(status=status), tally))
     assert Counter(result.fingerprint for result in results) == Counter(sent)
     first: dict[str, Reply] = {}
     ours = unread = foreign = 0
@@ -135,9 +141,9 @@ class Slow:
     def __init__(self, provider: Any) -> None:
         self._provider = provider
 
-    def plain(self, lines: Sequence[bytes]) -> Plains:
-        found: Plains = self._provider.plain(lines)
-        return found.where([False] * len(found.places))
+    def plain(self, lines: Block, dimensions: int | None) -> Plains:
+        found: Plains = self._provider.plain(lines, dimensions)
+        return found.at(np.zeros(len(found.places), bool))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
@@ -156,7 +162,7 @@ def test_results_read_fast_are_written_as_those_read_one_by_one(
         tally = Tally()
         path = folder / f"{number}.parquet"
         with ResultWriter(of, path, tally, ORIGIN) as writer:
-            for found in reconcile(of, lines, sent, TAG, batch(), tally):
+            for found in reconcile(of, [Block.of(lines)], sent, TAG, batch(), tally):
                 if isinstance(found, Answered):
                     writer.add_many(found)
                 else:

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak.answer import Answer
+from offpeak.blocks import lines_of
 from offpeak.lines import Lines
 from offpeak.providers import provider
 from offpeak.providers.provider import Ask
 from offpeak.requests import Fingerprints
 from offpeak.sent import Sent
-from offpeak.shards import Cut, ShardFile, ShardWriter, index_of, lines_of
+from offpeak.shards import Cut, ShardFile, ShardWriter, index_of
 from offpeak.store import Store
 
 ASK = Ask(model="gpt-5-mini", form=Answer.of(str).form, endpoint="", max_output_tokens=100, params={})

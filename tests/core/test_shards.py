@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offpeak.blocks import blocks_of, lines_in, lines_of
 from offpeak.providers.provider import Limits
 from offpeak.quota import Quota
 from offpeak.shards import (
@@ -22,10 +23,8 @@ from offpeak.shards import (
     ShardWriter,
     estimated_tokens,
     index_of,
-    lines_of,
     new_tag,
     shard_file,
-    told_lines,
     total,
 )
 from offpeak.store import Store
@@ -175,5 +174,5 @@ def test_lines_are_the_same_wherever_the_blocks_of_the_file_end(data: list[bytes
     whole = b"".join(data)
     naive = [line.rstrip(b"\r") for line in whole.split(b"\n") if line.strip()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("offpeak.shards._BLOCK_BYTES", block_bytes)
-        assert [line for lines in told_lines(BytesIO(whole)) for line in lines] == naive
+        patch.setattr("offpeak.blocks.BLOCK_BYTES", block_bytes)
+        assert [*lines_in(blocks_of(BytesIO(whole)))] == naive

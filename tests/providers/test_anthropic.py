@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offpeak.blocks import lines_in
 from offpeak.errors import ProviderBusy
 from offpeak.providers.anthropic_batch import read_batch
 from offpeak.providers.anthropic_client import create_body, create_body_bytes
@@ -162,7 +163,9 @@ def test_an_unknown_type_of_result_is_no_answer(anthropic: Bench) -> None:
     anthropic.emulator.control.add_fault("unknown_result_type", custom_id="2$", params={"type": "paused"})
     client, _, batch_id = anthropic.created()
     anthropic.emulator.control.advance(60)
-    replies = {r.custom_id: r for r in map(anthropic.provider.parse, client.lines(client.look(batch_id)))}
+    replies = {
+        r.custom_id: r for r in map(anthropic.provider.parse, lines_in(client.blocks(client.look(batch_id))))
+    }
     assert (replies["a1b2-2"].outcome, replies["a1b2-2"].code) == (Outcome.ERRORED, "unknown_result")
     assert "paused" in replies["a1b2-2"].message
 

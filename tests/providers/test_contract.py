@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import orjson
 import pytest
 
+from offpeak.blocks import lines_in
 from offpeak.errors import OutcomeUnknown, ProviderBusy, ProviderError, ProviderRefused
 from offpeak.providers.provider import Batch
 from offpeak.states import BatchStatus, Outcome
@@ -122,7 +123,7 @@ def test_a_shard_is_sent_seen_and_answered_row_by_row(bench: Bench) -> None:
     assert (batch.status, batch.total, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 3, 3, 0)
     assert batch.created_at.tzinfo is UTC
     assert batch.ended_at is not None
-    replies = {reply.custom_id: reply for reply in map(bench.provider.parse, client.lines(batch))}
+    replies = {reply.custom_id: reply for reply in map(bench.provider.parse, lines_in(client.blocks(batch)))}
     assert set(replies) == {"a1b2-1", "a1b2-2", "a1b2-3"}
     for reply in replies.values():
         assert reply.outcome is Outcome.ANSWERED
@@ -175,7 +176,8 @@ def test_line_outcomes_are_told_apart(bench: Bench) -> None:
     client, _, batch_id = bench.created(texts=["a text long enough to be cut"] * 5)
     finish(bench)
     replies = {
-        reply.custom_id[-1]: reply for reply in map(bench.provider.parse, client.lines(client.look(batch_id)))
+        reply.custom_id[-1]: reply
+        for reply in map(bench.provider.parse, lines_in(client.blocks(client.look(batch_id))))
     }
     seen = {row: (reply.outcome, reply.transient) for row, reply in replies.items()}
     assert seen == {
@@ -193,7 +195,7 @@ def test_answers_with_line_separators_inside_stay_whole(bench: Bench) -> None:
     bench.emulator.control.add_fault("line_separators", times=-1)
     client, _, batch_id = bench.created(texts=["one two three"] * 4)
     finish(bench)
-    replies = [bench.provider.parse(line) for line in client.lines(client.look(batch_id))]
+    replies = [bench.provider.parse(line) for line in lines_in(client.blocks(client.look(batch_id)))]
     assert [reply.outcome for reply in replies] == [Outcome.ANSWERED] * 4
     assert all("\u2028" in (reply.text or "") for reply in replies)
 
@@ -204,7 +206,7 @@ def test_a_batch_where_every_line_failed_gives_every_line(bench: Bench) -> None:
     finish(bench)
     batch = client.look(batch_id)
     assert batch.status.ended
-    replies = [bench.provider.parse(line) for line in client.lines(batch)]
+    replies = [bench.provider.parse(line) for line in lines_in(client.blocks(batch))]
     assert sorted(reply.custom_id for reply in replies) == ["a1b2-1", "a1b2-2", "a1b2-3"]
     assert {reply.outcome for reply in replies} == {Outcome.ERRORED}
 
@@ -215,7 +217,7 @@ def test_an_expired_batch_gives_its_finished_lines_and_the_expired_ones(bench: B
     finish(bench, 86_500)
     batch = client.look(batch_id)
     assert batch.status is BatchStatus.EXPIRED
-    outcomes = [bench.provider.parse(line) for line in client.lines(batch)]
+    outcomes = [bench.provider.parse(line) for line in lines_in(client.blocks(batch))]
     assert sorted(reply.outcome for reply in outcomes) == ["answered", "answered", "expired", "expired"]
     assert all(reply.transient for reply in outcomes if reply.outcome is Outcome.EXPIRED)
 
@@ -407,7 +409,7 @@ def test_a_download_that_breaks_off_is_begun_anew_without_giving_a_line_twice(be
     finish(bench)
     bench.emulator.control.add_fault("reset_download", times=1)
     bench.emulator.control.add_fault("truncated_results", times=1)
-    ids = [bench.provider.parse(line).custom_id for line in client.lines(client.look(batch_id))]
+    ids = [bench.provider.parse(line).custom_id for line in lines_in(client.blocks(client.look(batch_id)))]
     assert len(ids) == len(set(ids)) == 200
     assert len(bench.waits) == 2
     assert all(wait > 0 for wait in bench.waits)
@@ -419,7 +421,7 @@ def test_a_download_that_keeps_breaking_off_is_busy(bench: Bench) -> None:
     batch = client.look(batch_id)
     bench.emulator.control.add_fault("reset_download", times=-1)
     with pytest.raises(ProviderBusy):
-        list(client.lines(batch))
+        list(lines_in(client.blocks(batch)))
     assert bench.emulator.control.struck()["reset_download"] == 3
 
 
@@ -427,7 +429,7 @@ def test_a_results_file_that_stays_cut_gives_its_last_line_as_unreadable(bench: 
     client, _, batch_id = bench.created(texts=["a", "b", "c", "d"])
     finish(bench)
     bench.emulator.control.add_fault("truncated_results", times=-1, params={"share": 0.7})
-    replies = [bench.provider.parse(line) for line in client.lines(client.look(batch_id))]
+    replies = [bench.provider.parse(line) for line in lines_in(client.blocks(client.look(batch_id)))]
     assert [reply.code for reply in replies].count("unreadable_line") == 1
     assert replies[-1].code == "unreadable_line"
     assert replies[-1].transient

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from offpeak.blocks import lines_in
 from offpeak.errors import ProviderBusy, ProviderRefused
 from offpeak.providers.openai_batch import read_batch
 from offpeak.providers.provider import AnswerForm
@@ -95,7 +96,7 @@ def test_what_openai_would_refuse_is_named_with_its_cure(
 def test_both_text_endpoints_run_as_batches(openai: Bench, endpoint: str) -> None:
     client, _, batch_id = openai.created(ask=openai.ask(OBJECT, endpoint=endpoint))
     openai.emulator.control.advance(60)
-    replies = [openai.provider.parse(line) for line in client.lines(client.look(batch_id))]
+    replies = [openai.provider.parse(line) for line in lines_in(client.blocks(client.look(batch_id)))]
     assert [reply.outcome for reply in replies] == [Outcome.ANSWERED] * 3
 
 
@@ -103,7 +104,7 @@ def test_vectors_come_as_float32_in_batch_and_realtime_alike(openai: Bench) -> N
     ask = openai.ask(VECTOR, model="text-embedding-3-small")
     client, _, batch_id = openai.created(ask=ask, texts=["My card is lost."])
     openai.emulator.control.advance(60)
-    (batched,) = [openai.provider.parse(line) for line in client.lines(client.look(batch_id))]
+    (batched,) = [openai.provider.parse(line) for line in lines_in(client.blocks(client.look(batch_id)))]
     body = openai.provider.body(ask, system="Sort.", user="My card is lost.")
     live = client.ask(ask, "t-1", body)
     assert batched.vector == live.vector
@@ -123,7 +124,7 @@ def test_an_empty_error_file_id_is_no_file(openai: Bench) -> None:
     openai.emulator.control.advance(60)
     batch = client.look(batch_id)
     assert len(batch.result_files) == 1
-    assert len(list(client.lines(batch))) == 3
+    assert len(list(lines_in(client.blocks(batch)))) == 3
 
 
 def test_both_result_files_are_read(openai: Bench) -> None:
@@ -132,7 +133,7 @@ def test_both_result_files_are_read(openai: Bench) -> None:
     openai.emulator.control.advance(60)
     batch = client.look(batch_id)
     assert (len(batch.result_files), batch.completed, batch.failed) == (2, 2, 1)
-    assert len(list(client.lines(batch))) == 3
+    assert len(list(lines_in(client.blocks(batch)))) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,9 +14,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from offpeak.providers import provider
+from offpeak.blocks import Block
+from offpeak.providers import anthropic_columns, openai_columns, provider
+from offpeak.providers.plain import Plains
 from offpeak.providers.provider import Reply, Usage
 from offpeak.states import Outcome
+from offpeak.typed_json.library import library
 
 TEXT = '{"kind": "card", "note": "\\u00fc \\ud83c\\udfe6 \\u2028"}'
 VECTOR = [0.25, -1.5, 3e-7]
@@ -161,20 +165,71 @@ def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
     return made
 
 
+def value_of(plains: Plains, at: int) -> str | bytes:
+    """A text, or the bytes of a vector."""
+    value = plains.values[at].as_py()
+    return value if isinstance(value, str) else struct.pack(f"<{len(value)}f", *value)
+
+
+def without_compiled(name: str, lines: Block, dimensions: int | None) -> Plains:
+    """As the provider's `plain` where there is no compiled reader."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"offpeak.providers.{name}_plain.compiled_lines", lambda *_: None)
+        return provider(name).plain(lines, dimensions)
+
+
+READERS = (without_compiled, lambda name, lines, dimensions: provider(name).plain(lines, dimensions))
+
+
 def agree(name: str, raw: bytes) -> Reply | None:
-    """The slow reading where the fast one took the line, after a look that both say the same."""
-    plains = provider(name).plain([raw])
-    if not plains.places:
-        return None
+    """The slow reading where the fast ones took the line, after a look that all say the same."""
+    first, second = (agrees(name, raw, read) for read in READERS)
+    assert first == second, "what the compiled reader leaves, the other one takes"
+    return first
+
+
+def agrees(name: str, raw: bytes, plain: Callable[[str, Block, int | None], Plains]) -> Reply | None:
     reply = provider(name).parse(raw)
+    dimensions = None if reply.vector is None else len(reply.vector) // 4
+    texts, vectors = (plain(name, Block.of([raw]), one) for one in (None, dimensions or 3))
+    plains = texts if dimensions is None else vectors
+    assert not len((vectors if dimensions is None else texts).places), (
+        "text for a vector, or a vector for text"
+    )
+    if not len(plains.places):
+        return None
     assert reply.outcome is Outcome.ANSWERED
     assert (reply.code, reply.message, reply.transient) == ("", "", False)
     assert list(plains.places) == [0]
-    assert (plains.custom_ids, plains.models) == ([reply.custom_id], [reply.model])
-    assert (plains.texts, plains.vectors) in (([reply.text], None), (None, [reply.vector]))
+    assert (plains.custom_ids.to_pylist(), plains.models.to_pylist()) == ([reply.custom_id], [reply.model])
+    assert value_of(plains, 0) == (reply.text if reply.vector is None else reply.vector)
     (counts,) = plains.usage.tolist()
     assert Usage(**dict(zip(Usage.__dataclass_fields__, counts, strict=True))) == reply.usage
     return reply
+
+
+def compiled_takes(kind: str, line: dict[str, Any]) -> bool:
+    """Whether the compiled reader takes the line, if there is one."""
+    block = Block.of([orjson.dumps(line)])
+    found = anthropic_columns.compiled_lines(block) if kind == "message" else None
+    if kind != "message":
+        found = openai_columns.compiled_lines(block, 3 if kind in ENDPOINT else None)
+    return found is not None and found.places.tolist() == [0]
+
+
+def test_answers_of_one_text_are_for_the_compiled_reader() -> None:
+    response, message = copy.deepcopy(RESPONSE), copy.deepcopy(MESSAGE)
+    response["response"]["body"]["output"][1]["content"].pop()
+    message["result"]["message"]["content"].pop()  # type: ignore[index]
+    there = library() is not None
+    taken = [
+        compiled_takes("response", response),
+        compiled_takes("chat", CHAT),
+        compiled_takes("message", message),
+    ]
+    assert taken == [there] * 3
+    assert agree("openai", orjson.dumps(response)) is not None
+    assert agree("anthropic", orjson.dumps(message)) is not None
 
 
 @pytest.mark.parametrize("kind", PLAIN)
@@ -184,6 +239,7 @@ def test_a_plain_answer_is_taken_by_the_fast_reader(kind: str) -> None:
     assert reply is not None, "the fast reader left a plain answer to the slow one"
     assert reply.usage.input_tokens > 0
     if kind in ("floats", "base64"):
+        assert compiled_takes(kind, line) or library() is None
         assert reply.vector == struct.pack("<3f", *VECTOR)
     else:
         assert reply.text is not None
@@ -223,13 +279,17 @@ def test_many_lines_are_read_as_each_by_itself_and_keep_their_places(name: str, 
     whole = list(kinds)
     other = [b"", b"[]", b"\xff", whole[0] + b" \xff", whole[0][:-9], b'{"custom_id": "k-1"}']
     lines = data.draw(st.lists(st.sampled_from([*whole, *whole, *other]), max_size=8))
-    found = provider(name).plain(lines)
-    first = next((kinds[line] for line in lines if line in kinds), "none")
-    assert list(found.places) == [place for place, line in enumerate(lines) if kinds.get(line) == first]
-    each = [provider(name).plain([line]) for line in lines]
-    assert found.usage.shape == (len(found.places), 6)
-    for at, place in enumerate(found.places):
-        one = each[place]
+    dimensions = data.draw(st.sampled_from([None, 3])) if name == "openai" else None
+    wanted = {raw: kind for raw, kind in kinds.items() if (kind == "embedding") == (dimensions is not None)}
+    found = provider(name).plain(Block.of(lines), dimensions)
+    first = next((wanted[line] for line in lines if line in wanted), "none")
+    taken = found.places.tolist()
+    assert {place for place, line in enumerate(lines) if wanted.get(line) == first} <= set(taken)
+    assert all(lines[place] in wanted for place in taken)
+    assert taken == sorted(taken)
+    assert found.usage.shape == (len(taken), 6)
+    for at, place in enumerate(taken):
+        one = provider(name).plain(Block.of([lines[place]]), dimensions)
         assert (found.custom_ids[at], found.models[at]) == (one.custom_ids[0], one.models[0])
         assert found.usage[at].tolist() == one.usage[0].tolist()
-        assert (found.texts or found.vectors or ())[at] == (one.texts or one.vectors or ())[0]
+        assert value_of(found, at) == value_of(one, 0)

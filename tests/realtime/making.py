@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from offpeak import Workload
+from offpeak.blocks import lines_of
 from offpeak.ledger import Shard
 from offpeak.providers.provider import Client, Reply
 from offpeak.quota import RealtimeLimits
 from offpeak.realtime import answer
 from offpeak.requests import read_custom_id
 from offpeak.run import connect
-from offpeak.shards import lines_of
 from offpeak.site import Site
 from tests.run.making import Place
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from offpeak.blocks import Block
 from offpeak.providers.provider import Batch, Found, Submission
 from offpeak.states import BatchStatus
 
@@ -81,13 +82,14 @@ class Desk:
     def look(self, batch_id: str) -> Batch:
         return self._batch(batch_id, BatchStatus.RUNNING if self.slow else BatchStatus.COMPLETED)
 
-    def lines(self, batch: Batch) -> Iterator[bytes]:
+    def blocks(self, batch: Batch) -> Iterator[Block]:
         submission, lines = self.sent[batch.id]
+        given = []
         for line in lines:
             made = self.answer(line["body"]["input"], submission.round)
             response = {"status_code": 200, "body": made}
-            yield json.dumps({"custom_id": line["custom_id"], "response": response}).encode()
-        yield from self.extra_lines
+            given.append(json.dumps({"custom_id": line["custom_id"], "response": response}).encode())
+        yield Block.of([*given, *self.extra_lines])
 
     def find(self, submission: Submission, *, since: datetime, owned: frozenset[str]) -> Found:
         return Found()

@@ -7,7 +7,7 @@ Facts: the API reference, the structured output guide, and anthropic 2.12 (API v
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from offpeak.connections import Connection, Connections
@@ -18,6 +18,7 @@ from offpeak.providers.provider import Account, Ask, Limits, Reply
 from offpeak.providers.schema import REFUSED, expressible, recursion_problems, schema_problems
 
 if TYPE_CHECKING:
+    from offpeak.blocks import Block
     from offpeak.providers.plain import Plains
     from offpeak.providers.provider import Client
 
@@ -113,10 +114,11 @@ class Anthropic:
     def parse(self, line: bytes) -> Reply:
         return parse_line(line)
 
-    def plain(self, lines: Sequence[bytes]) -> Plains:
+    def plain(self, lines: Block, dimensions: int | None) -> Plains:
+        from offpeak.blocks import Block
         from offpeak.providers.anthropic_plain import plain_lines
 
-        return plain_lines(lines)
+        return plain_lines(lines if dimensions is None else Block.of([]))  # it has no vectors
 
     def parse_body(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         return parse_answer(custom_id, body)

@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from offpeak.blocks import Block
 from offpeak.errors import ProviderBusy, ProviderRefused, SpecError
 from offpeak.providers.anthropic_batch import read_batch
 from offpeak.providers.anthropic_reply import parse_answer, parse_failure
 from offpeak.providers.credentials import client_options, look_seconds
-from offpeak.providers.download import downloaded_lines, first_line
+from offpeak.providers.download import downloaded, first_line
 from offpeak.providers.fields import read_object, text
 from offpeak.providers.provider import Account, Ask, Batch, Found, Listed, Reply, Submission, Upload
 from offpeak.providers.session import LOOK_SECONDS, TRANSFER_SECONDS, Answer, Call, Session
@@ -121,10 +122,10 @@ class AnthropicClient:
             raise
         return self.look(batch_id)
 
-    def lines(self, batch: Batch) -> Iterator[bytes]:
+    def blocks(self, batch: Batch) -> Iterator[Block]:
         for path in batch.result_files:
             stream = partial(self._session.stream, _results(batch.id, path))
-            yield from downloaded_lines(stream, least=batch.total, wait=self._wait)
+            yield from downloaded(stream, least=batch.total, wait=self._wait)
 
     def ask(self, ask: Ask, custom_id: str, body: Mapping[str, Any]) -> Reply:
         return _reply(custom_id, self._session.send(_asking(custom_id, body)))

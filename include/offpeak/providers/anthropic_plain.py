@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from offpeak.providers.plain import Count, Name, Plains, decoded, having, usage_of
+from offpeak.arrays import texts
+from offpeak.blocks import Block
+from offpeak.providers.anthropic_columns import compiled_lines, counts
+from offpeak.providers.plain import Count, Name, Plains, decoded, having, one_after_the_other
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,18 +62,23 @@ _NO_USAGE, _NO_SPLIT, _NO_OUTPUT = _Usage(), _Split(), _OutputDetails()
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def plain_lines(lines: Sequence[bytes]) -> Plains:
+def plain_lines(lines: Block) -> Plains:
     """The plain answers among the lines."""
+    return one_after_the_other(lines, compiled_lines(lines), _decoded)
+
+
+def _decoded(lines: Sequence[bytes]) -> Plains:
+    """The same without the compiled reader, and what that one leaves."""
     found = decoded(_decode, lines)
-    texts = [None if one is None else _said(one.result.message.content) for one in found]
-    places, read = having(found, texts)
+    said = [None if one is None else _said(one.result.message.content) for one in found]
+    places, read = having(found, said)
     messages = [one.result.message for one in read]
     return Plains(
         places=places,
-        custom_ids=[one.custom_id for one in read],
-        models=[message.model for message in messages],
+        custom_ids=texts(one.custom_id for one in read),
+        models=texts(message.model for message in messages),
         usage=_counts([message.usage or _NO_USAGE for message in messages]),
-        texts=[text for text in texts if text is not None],
+        values=texts(text for text in said if text is not None),
     )
 
 
@@ -83,18 +91,19 @@ def _said(content: Sequence[_Block]) -> str | None:
 def _counts(usages: Sequence[_Usage]) -> np.ndarray:
     import numpy as np
 
-    read = [one.cache_read_input_tokens or 0 for one in usages]
-    written = [one.cache_creation_input_tokens or 0 for one in usages]
+    def whole(values: list[int]) -> np.ndarray:
+        return np.fromiter(values, np.int64, len(values))
+
     splits = [one.cache_creation or _NO_SPLIT for one in usages]
-    long = [split.ephemeral_1h_input_tokens for split in splits]
-    short = np.maximum([split.ephemeral_5m_input_tokens for split in splits], np.subtract(written, long))
-    went_in = np.array([one.input_tokens for one in usages], np.int64) + read + short + long
     out = [one.output_tokens_details or _NO_OUTPUT for one in usages]
-    return usage_of(
-        went_in,
-        read,
-        short,
-        long,
-        [one.output_tokens for one in usages],
-        [one.thinking_tokens for one in out],
+    return counts(
+        {
+            "input_tokens": whole([one.input_tokens for one in usages]),
+            "output_tokens": whole([one.output_tokens for one in usages]),
+            "cache_read_input_tokens": whole([one.cache_read_input_tokens or 0 for one in usages]),
+            "cache_creation_input_tokens": whole([one.cache_creation_input_tokens or 0 for one in usages]),
+            "ephemeral_5m_input_tokens": whole([split.ephemeral_5m_input_tokens for split in splits]),
+            "ephemeral_1h_input_tokens": whole([split.ephemeral_1h_input_tokens for split in splits]),
+            "thinking_tokens": whole([one.thinking_tokens for one in out]),
+        }
     )

@@ -6,25 +6,25 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from itertools import chain
 from typing import IO
 
 import orjson
 
+from offpeak.blocks import Block, blocks_of
 from offpeak.errors import ProviderBusy
-from offpeak.shards import READ_BYTES, told_lines
 
 ATTEMPTS = 3
 """For a connection that keeps breaking."""
 SHORT_ATTEMPTS = 8
 """For a file that ends too soon: taking it as it is means asking, and paying, again for what it lacks."""
 _LONGEST_WAIT = 2.0
+_WRITE_BYTES = 1024 * 1024
 _NEW_LINE = b"\n"
 
 Stream = Callable[[], AbstractContextManager[Iterator[bytes]]]
 
 
-def downloaded_lines(stream: Stream, *, least: int, wait: Callable[[float], None]) -> Iterator[bytes]:
+def downloaded(stream: Stream, *, least: int, wait: Callable[[float], None]) -> Iterator[Block]:
     """Every line of what `stream` opens, split on LF only, blank ones left out; the file is kept on disk.
 
     A download that breaks off, ends within a line, or holds fewer than the `least` lines that the provider
@@ -32,14 +32,10 @@ def downloaded_lines(stream: Stream, *, least: int, wait: Callable[[float], None
     it keeps being short, the file itself is so and is given as it is, a cut last line included, for the reader
     to call it unreadable.
     """
-    return chain.from_iterable(_downloaded(stream, least, wait))
-
-
-def _downloaded(stream: Stream, least: int, wait: Callable[[float], None]) -> Iterator[list[bytes]]:
-    with tempfile.TemporaryFile(prefix="offpeak-results-", buffering=READ_BYTES) as file:
+    with tempfile.TemporaryFile(prefix="offpeak-results-", buffering=_WRITE_BYTES) as file:
         _fetch(stream, file, least, wait)
         file.seek(0)
-        yield from told_lines(file)
+        yield from blocks_of(file)
 
 
 def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], None]) -> None:

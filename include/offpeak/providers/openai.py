@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +19,7 @@ from offpeak.providers.provider import Account, AnswerForm, Ask, Limits, Reply
 from offpeak.providers.schema import REFUSED, expressible, schema_problems
 
 if TYPE_CHECKING:
+    from offpeak.blocks import Block
     from offpeak.providers.plain import Plains
     from offpeak.providers.provider import Client
 
@@ -175,10 +176,10 @@ class OpenAI:
     def parse(self, line: bytes) -> Reply:
         return parse_line(line)
 
-    def plain(self, lines: Sequence[bytes]) -> Plains:
+    def plain(self, lines: Block, dimensions: int | None) -> Plains:
         from offpeak.providers.openai_plain import plain_lines
 
-        return plain_lines(lines)
+        return plain_lines(lines, dimensions)
 
     def parse_body(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         return parse_answer(custom_id, body)

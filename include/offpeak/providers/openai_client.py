@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from offpeak.blocks import Block
 from offpeak.errors import ProviderBusy, ProviderRefused, SpecError
 from offpeak.providers.credentials import client_options, look_seconds
-from offpeak.providers.download import downloaded_lines
+from offpeak.providers.download import downloaded
 from offpeak.providers.fields import mapping, moment, text
 from offpeak.providers.openai import endpoint_url
 from offpeak.providers.openai_batch import read_batch
@@ -165,7 +166,7 @@ class OpenAIClient:
                 raise
         return self.look(batch_id)
 
-    def lines(self, batch: Batch) -> Iterator[bytes]:
+    def blocks(self, batch: Batch) -> Iterator[Block]:
         # output first, then errors; a batch that has one file only has all its results in it
         counts = (batch.completed, batch.failed)
         leasts = counts if len(batch.result_files) > 1 else (sum(counts),)
@@ -178,7 +179,7 @@ class OpenAIClient:
                 seconds=TRANSFER_SECONDS,
                 names_something=True,
             )
-            yield from downloaded_lines(partial(self._session.stream, call), least=least, wait=self._wait)
+            yield from downloaded(partial(self._session.stream, call), least=least, wait=self._wait)
 
     def ask(self, ask: Ask, custom_id: str, body: Mapping[str, Any]) -> Reply:
         return _reply(custom_id, self._session.send(_asking(ask, custom_id, body)))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from offpeak.providers.plain import Count, Name, Plains, decoded, having, usage_of
+from offpeak.arrays import float_vectors, texts
+from offpeak.blocks import Block
+from offpeak.providers.openai_columns import compiled_lines, counts, embedding_counts
+from offpeak.providers.plain import Count, Name, Plains, decoded, having, one_after_the_other
 from offpeak.providers.vectors import float_lists
 
 if TYPE_CHECKING:
     import numpy as np
-
+    import pyarrow as pa
 
 Vector = TypeVar("Vector")
 
@@ -90,31 +94,50 @@ class _Line(msgspec.Struct, Generic[Vector], gc=False):
     response: _Response[Vector]
 
 
-_NO_INPUT, _NO_OUTPUT, _NO_USAGE = _InputDetails(), _OutputDetails(), _Usage()
+_NO_INPUT, _NO_OUTPUT, _NO_USAGE, _NO_SPLIT = _InputDetails(), _OutputDetails(), _Usage(), _Split()
 _decode = msgspec.json.Decoder(_Line[bytes]).decode
 """With vectors in base64, which is what is asked for."""
 _decode_listed = msgspec.json.Decoder(_Line[msgspec.Raw]).decode
 Kind = Literal["chat", "embedding", "response"]
 
 
-def plain_lines(lines: Sequence[bytes]) -> Plains:
-    """The plain answers among the lines, of the endpoint that the first one is of."""
+def plain_lines(lines: Block, dimensions: int | None) -> Plains:
+    """The plain answers among the lines: vectors of so many dimensions, or the texts of the first one's endpoint."""
+    return one_after_the_other(lines, compiled_lines(lines, dimensions), partial(_decoded, dimensions))
+
+
+def _decoded(dimensions: int | None, lines: Sequence[bytes]) -> Plains:
+    """The same without the compiled reader, and what that one leaves."""
     found: list[_Line[Any] | None] = [*decoded(_decode, lines)]
-    refused = [place for place, one in enumerate(found) if one is None]
-    for place, one in zip(refused, decoded(_decode_listed, [lines[at] for at in refused]), strict=True):
-        found[place] = one if one is not None and _is_list(one.response.body) else None
-    kind: Kind = next((_kind(one.response.body) for one in found if one is not None), "chat")
-    texts = {"chat": _chat_texts, "response": _response_texts, "embedding": _no_texts}[kind](found)
-    vectors = _vectors(found) if kind == "embedding" else None
-    places, read = having(found, vectors or texts)
+    if dimensions is not None:
+        refused = [place for place, one in enumerate(found) if one is None]
+        lists = decoded(_decode_listed, [lines[at] for at in refused])
+        for place, one in zip(refused, lists, strict=True):
+            found[place] = one if one is not None and _is_list(one.response.body) else None
+        return _vector_plains(found, dimensions)
+    kinds = (_kind(one.response.body) for one in found if one is not None)
+    kind: Kind = next((kind for kind in kinds if kind != "embedding"), "chat")
+    said = _chat_texts(found) if kind == "chat" else _response_texts(found)
+    values = texts(text for text in said if text is not None)
+    return _plains(kind, *having(found, said), values)
+
+
+def _vector_plains(found: Sequence[_Line[Any] | None], dimensions: int) -> Plains:
+    vectors = [
+        vector if vector is not None and len(vector) == 4 * dimensions else None for vector in _vectors(found)
+    ]
+    data = b"".join(vector for vector in vectors if vector is not None)
+    return _plains("embedding", *having(found, vectors), float_vectors(data, dimensions))
+
+
+def _plains(kind: Kind, places: np.ndarray, read: Sequence[_Line[Any]], values: pa.Array) -> Plains:
     bodies = [one.response.body for one in read]
     return Plains(
         places=places,
-        custom_ids=[one.custom_id for one in read],
-        models=[body.model for body in bodies],
+        custom_ids=texts(one.custom_id for one in read),
+        models=texts(body.model for body in bodies),
         usage=_counts(kind, [body.usage or _NO_USAGE for body in bodies]),
-        texts=None if vectors else [text for text in texts if text is not None],
-        vectors=[vector for vector in vectors if vector is not None] if vectors else None,
+        values=values,
     )
 
 
@@ -143,10 +166,6 @@ def _said(output: Sequence[_Item] | None) -> str | None:
     parts = [part for item in output or () if item.type == "message" for part in item.content or ()]
     said = [part.text for part in parts if part.type == "output_text"]
     return "".join(said) if said and all(part.type != "refusal" for part in parts) else None
-
-
-def _no_texts(found: Sequence[_Line[Any] | None]) -> list[str | None]:
-    return [None] * len(found)
 
 
 def _vectors(found: Sequence[_Line[Any] | None]) -> list[bytes | None]:
@@ -182,34 +201,29 @@ def _are_finite(vectors: bytes) -> bool:
 
 
 def _counts(kind: Kind, usages: Sequence[_Usage]) -> np.ndarray:
+    import numpy as np
+
+    def whole(values: list[int]) -> np.ndarray:
+        return np.fromiter(values, np.int64, len(values))
+
     if kind == "response":
         into = [one.input_tokens_details or _NO_INPUT for one in usages]
         out = [one.output_tokens_details or _NO_OUTPUT for one in usages]
         went_in, came_out = [one.input_tokens for one in usages], [one.output_tokens for one in usages]
-    elif kind == "chat":
+    else:
         into = [one.prompt_tokens_details or _NO_INPUT for one in usages]
         out = [one.completion_tokens_details or _NO_OUTPUT for one in usages]
         went_in, came_out = [one.prompt_tokens for one in usages], [one.completion_tokens for one in usages]
-    else:
-        return usage_of([one.prompt_tokens for one in usages], *[[0] * len(usages)] * 5)
-    written, long = _written(into)
-    return usage_of(
-        went_in,
-        [one.cached_tokens for one in into],
-        written - long,
-        long,
-        came_out,
-        [one.reasoning_tokens for one in out],
+    if kind == "embedding":
+        return embedding_counts(whole(went_in))
+    splits = [one.cache_write_tokens_details or _NO_SPLIT for one in into]
+    return counts(
+        {
+            "input": whole(went_in),
+            "output": whole(came_out),
+            "cached_tokens": whole([one.cached_tokens for one in into]),
+            "cache_write_tokens": whole([one.cache_write_tokens for one in into]),
+            "ttl_12h_tokens": whole([split.ttl_12h_tokens for split in splits]),
+            "reasoning_tokens": whole([one.reasoning_tokens for one in out]),
+        }
     )
-
-
-def _written(into: Sequence[_InputDetails]) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens written to the cache, and those of them that it keeps for long."""
-    import numpy as np
-
-    written = np.fromiter([one.cache_write_tokens for one in into], np.int64, len(into))
-    if not written.any():
-        return written, written
-    splits = [one.cache_write_tokens_details for one in into]
-    long = [0 if split is None else split.ttl_12h_tokens for split in splits]
-    return written, np.minimum(written, long)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from offpeak.quota import Quota
 from offpeak.states import BatchStatus, Outcome
 
 if TYPE_CHECKING:
+    from offpeak.blocks import Block
     from offpeak.providers.plain import Plains
 
 
@@ -210,8 +211,10 @@ class Provider(Protocol):
         code `unreadable_line`, custom_id "" if even that is lost; an unknown kind of result is
         `errored` with code `unknown_result`, its raw text in `message`."""
 
-    def plain(self, lines: Sequence[bytes]) -> Plains:
-        """The fast half of `parse`: those of the lines that are nothing but an answer, as columns."""
+    def plain(self, lines: Block, dimensions: int | None) -> Plains:
+        """The fast half of `parse`: those of the lines that are nothing but an answer, as columns.
+
+        With `dimensions` an answer is a vector of so many, without it is a text."""
 
     def parse_body(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         """Read the body of a successful realtime answer."""
@@ -265,7 +268,7 @@ class Client(Protocol):
     def cancel(self, batch_id: str) -> Batch:
         """Ask for the end of a batch. One that has already ended is returned as it is."""
 
-    def lines(self, batch: Batch) -> Iterator[bytes]:
+    def blocks(self, batch: Batch) -> Iterator[Block]:
         """Every result line, split on LF only, blank ones left out, from all result files, streamed.
 
         A download that breaks off is resumed or begun anew without giving a line twice; ProviderBusy

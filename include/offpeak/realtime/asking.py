@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from offpeak.blocks import lines_of
 from offpeak.errors import OutcomeUnknown, ProviderBusy, RunEnded
 from offpeak.estimate import output_guess
 from offpeak.prices import cost
@@ -22,7 +23,6 @@ from offpeak.realtime.segments import Recorder, recorded_note, replies, segment_
 from offpeak.realtime.throttle import Clock, Throttle
 from offpeak.realtime.tokens import TokenGuess
 from offpeak.realtime.trying import STARVED, TRIES, Tries, given_up, pause_after
-from offpeak.shards import lines_of
 from offpeak.states import Route
 
 if TYPE_CHECKING:

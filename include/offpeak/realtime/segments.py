@@ -15,9 +15,9 @@ import secrets
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from offpeak.blocks import lines_of
 from offpeak.providers.provider import Reply, Usage
 from offpeak.requests import read_custom_id
-from offpeak.shards import lines_of
 from offpeak.states import Outcome
 
 if TYPE_CHECKING:

@@ -1,0 +1,90 @@
+"""Claims: which of the requests sent have their result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from offpeak.arrays import listed, offsets_of, positions, texts
+from offpeak.requests import custom_id
+from offpeak.results import Tally
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+FOREIGN, NAMELESS = -1, -2
+"""Places of an id that is none of this shard's, and of no id at all."""
+
+
+class Claims:
+    """Each request has one result: the first that claims it. Counts in the tally what is not one of them."""
+
+    def __init__(self, sent: Sequence[str], tag: str, tally: Tally) -> None:
+        import numpy as np
+
+        self._sent = texts(sent)
+        self._prefix = custom_id(tag, "").encode()
+        self._open = np.ones(len(sent), bool)
+        self._tally = tally
+        names = np.array([one.encode() for one in sent], np.bytes_)
+        self._order = np.argsort(names, kind="stable")
+        self._names = names[self._order]
+        self._bytes = np.diff(offsets_of(self._sent))[self._order]
+
+    def places(self, custom_ids: pa.Array) -> np.ndarray:
+        """Which of the requests each id names, counted from 0; FOREIGN or NAMELESS for one that names none."""
+        import numpy as np
+
+        sizes = np.diff(offsets_of(custom_ids))
+        ours, names = self._names_in(custom_ids, sizes)
+        found = np.full(len(sizes), FOREIGN, np.int64)
+        found[sizes == 0] = NAMELESS
+        if not len(self._names) or not len(sizes):
+            return found
+        at = np.minimum(np.searchsorted(self._names, names), len(self._names) - 1)
+        # numpy's bytes end where nothing but NUL follows: the length tells them from a name that has these too
+        ours &= (self._names[at] == names) & (self._bytes[at] == sizes - len(self._prefix))
+        found[ours] = self._order[at[ours]]
+        return found
+
+    def claim(self, places: np.ndarray) -> np.ndarray:
+        """A bool for each place, in the order of the lines: whether it is a request that had no result so far."""
+        import numpy as np
+
+        if (places >= 0).all() and self._open[places].all() and len(np.unique(places)) == len(places):
+            self._open[places] = False
+            return np.ones(len(places), bool)
+        return np.array([self._claimed(place) for place in places.tolist()], bool)
+
+    def fingerprints(self, places: np.ndarray) -> pa.Array:
+        """Of the requests at these places, as strings."""
+        return self._sent.take(positions(places))
+
+    def left(self) -> list[str]:
+        """The fingerprints of the requests without a result, in the order in which they were sent."""
+        return listed(self.fingerprints(self._open.nonzero()[0]))
+
+    def _claimed(self, place: int) -> bool:
+        if place >= 0 and self._open[place]:
+            self._open[place] = False
+            return True
+        self._tally.unreadable += place == NAMELESS
+        self._tally.foreign += place == FOREIGN
+        self._tally.repeated += place >= 0
+        return False
+
+    def _names_in(self, custom_ids: pa.Array, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which ids begin as this shard's do, and what follows in each."""
+        import numpy as np
+
+        start = len(self._prefix)
+        if len(sizes) and sizes[0] > start and (sizes == sizes[0]).all():
+            begin, width = int(offsets_of(custom_ids)[0]), int(sizes[0])
+            whole = np.frombuffer(custom_ids.buffers()[2], np.uint8, width * len(sizes), begin)
+            rows = whole.reshape(len(sizes), width)
+            ours = (rows[:, :start] == np.frombuffer(self._prefix, np.uint8)).all(axis=1)
+            return ours, np.ascontiguousarray(rows[:, start:]).view((np.bytes_, width - start)).ravel()
+        raw = [one.encode() for one in listed(custom_ids)]
+        ours = np.array([one.startswith(self._prefix) for one in raw], bool)
+        return ours, np.array([one[start:] for one in raw], np.bytes_)
