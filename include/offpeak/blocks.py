@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from offpeak.arrays import offsets_of
+from offpeak.typed_json.library import line_feeds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,30 +70,37 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def blocks_of(source: IO[bytes]) -> Iterator[Block]:
-    """The lines of an open binary file, split on LF only, without it and CR at their end; blank ones left out."""
-    begun = b""  # of a line that goes on behind what was read
-    while True:
-        data = bytearray(len(begun) + BLOCK_BYTES)
-        data[: len(begun)] = begun
-        with memoryview(data) as room:
-            read = source.readinto(room[len(begun) :])  # type: ignore[attr-defined]
-        del data[len(begun) + read :]
-        if not read:
-            break
-        end = data.rfind(b"\n", len(begun)) + 1
-        begun = bytes(data[end:])
+    """The lines of an open binary file, split on LF only, without it and CR at their end; blank ones left out.
+
+    A block is good until the next one is asked for: they share one buffer, as new memory costs more than the reading.
+    """
+    room, begun = bytearray(BLOCK_BYTES), 0  # so many bytes of a line that goes on behind what was read
+    while read := _read_into(room, begun, source):
+        size = begun + read
+        end = room.rfind(b"\n", begun, size) + 1
         if end:
-            yield _block(data, end)
+            yield _block(room, end)
+        begun = size - end
+        rest = room[end:size]
+        if 2 * begun > len(room):
+            room = bytearray(2 * len(room))
+        room[:begun] = rest
     if begun:
-        yield _block(begun + b"\n", len(begun) + 1)
+        yield _block(room[:begun] + b"\n", begun + 1)
 
 
-def _block(data: bytes | bytearray, size: int) -> Block:
+def _read_into(room: bytearray, start: int, source: IO[bytes]) -> int:
+    with memoryview(room) as whole, whole[start:] as free:
+        read: int = source.readinto(free)  # type: ignore[attr-defined]
+    return read
+
+
+def _block(data: bytearray, size: int) -> Block:
     """The lines in the first `size` bytes of the data, the last of which is LF."""
     import numpy as np
 
     whole = np.frombuffer(data, np.uint8, size)
-    ends = np.flatnonzero(whole == ord("\n"))
+    ends = line_feeds(whole)
     starts = np.zeros_like(ends)
     starts[1:] = ends[:-1] + 1
     cr = (ends > starts) & (whole[ends - 1] == ord("\r"))
