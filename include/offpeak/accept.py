@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.arrays import listed, positions, texts
+from offpeak.arrays import listed, positions
 from offpeak.errors import CheckBroken
 from offpeak.results import RAW_CHARACTERS, USAGE, Answered, Result
 from offpeak.states import Outcome
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from offpeak.store import Store
     from offpeak.workload import Workload
 
@@ -48,18 +50,17 @@ def accepted(
 
 
 def rows_of(
-    store: Store, folder: str, workload: Workload, fingerprints: Iterable[str]
+    store: Store, folder: str, workload: Workload, fingerprints: pa.Array
 ) -> dict[str, dict[str, Any]]:
     """By fingerprint: the row of a plan that asks it, the first one of several, as `accept` sees it."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = texts(fingerprints)
     columns = ["_fingerprint", workload.rows.key, *workload.keep]
     found: dict[str, dict[str, Any]] = {}
     with store.reading(f"{folder}/rows.parquet") as path:
         for batch in pq.ParquetFile(path).iter_batches(columns=columns):
-            for row in batch.filter(pc.is_in(batch.column("_fingerprint"), wanted)).to_pylist():
+            for row in batch.filter(pc.is_in(batch.column("_fingerprint"), fingerprints)).to_pylist():
                 found.setdefault(row.pop("_fingerprint"), row)
     return found
 

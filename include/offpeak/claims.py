@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from offpeak.arrays import listed, offsets_of, positions, texts
+from offpeak.arrays import listed, offsets_of, positions
 from offpeak.requests import custom_id
 from offpeak.results import Tally
 
@@ -20,14 +19,14 @@ FOREIGN, NAMELESS = -1, -2
 class Claims:
     """Each request has one result: the first that claims it. Counts in the tally what is not one of them."""
 
-    def __init__(self, sent: Sequence[str], tag: str, tally: Tally) -> None:
+    def __init__(self, sent: pa.Array, tag: str, tally: Tally) -> None:
         import numpy as np
 
-        self._sent = texts(sent)
+        self._sent = sent
         self._prefix = custom_id(tag, "").encode()
         self._open = np.ones(len(sent), bool)
         self._tally = tally
-        names = np.array([one.encode() for one in sent], np.bytes_)
+        _, names = _behind(b"", sent)
         self._order = np.argsort(names, kind="stable")
         self._names = names[self._order]
         self._bytes = np.diff(offsets_of(self._sent))[self._order]
@@ -37,7 +36,7 @@ class Claims:
         import numpy as np
 
         sizes = np.diff(offsets_of(custom_ids))
-        ours, names = self._names_in(custom_ids, sizes)
+        ours, names = _behind(self._prefix, custom_ids)
         found = np.full(len(sizes), FOREIGN, np.int64)
         found[sizes == 0] = NAMELESS
         if not len(self._names) or not len(sizes):
@@ -74,17 +73,19 @@ class Claims:
         self._tally.repeated += place >= 0
         return False
 
-    def _names_in(self, custom_ids: pa.Array, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which ids begin as this shard's do, and what follows in each."""
-        import numpy as np
 
-        start = len(self._prefix)
-        if len(sizes) and sizes[0] > start and (sizes == sizes[0]).all():
-            begin, width = int(offsets_of(custom_ids)[0]), int(sizes[0])
-            whole = np.frombuffer(custom_ids.buffers()[2], np.uint8, width * len(sizes), begin)
-            rows = whole.reshape(len(sizes), width)
-            ours = (rows[:, :start] == np.frombuffer(self._prefix, np.uint8)).all(axis=1)
-            return ours, np.ascontiguousarray(rows[:, start:]).view((np.bytes_, width - start)).ravel()
-        raw = [one.encode() for one in listed(custom_ids)]
-        ours = np.array([one.startswith(self._prefix) for one in raw], bool)
-        return ours, np.array([one[start:] for one in raw], np.bytes_)
+def _behind(prefix: bytes, names: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the names begin so, and what follows in each, as numpy's bytes."""
+    import numpy as np
+
+    start, offsets = len(prefix), offsets_of(names)
+    sizes = np.diff(offsets)
+    if len(sizes) and sizes[0] > start and (sizes == sizes[0]).all():
+        width = int(sizes[0])
+        whole = np.frombuffer(names.buffers()[2], np.uint8, width * len(sizes), int(offsets[0]))
+        rows = whole.reshape(len(sizes), width)
+        begin_so = (rows[:, :start] == np.frombuffer(prefix, np.uint8)).all(axis=1)
+        return begin_so, np.ascontiguousarray(rows[:, start:]).view((np.bytes_, width - start)).ravel()
+    raw = [one.encode() for one in listed(names)]
+    begin_so = np.array([one.startswith(prefix) for one in raw], bool)
+    return begin_so, np.array([one[start:] for one in raw], np.bytes_)

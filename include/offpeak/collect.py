@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from offpeak.accept import accepted, rows_of
+from offpeak.arrays import listed
 from offpeak.canary import failed_alike
 from offpeak.intents import asks_again, is_escalated
 from offpeak.ledger.records import NewShard, Run, Shard, ShardKey, Spend
@@ -25,6 +26,8 @@ from offpeak.shards import Cut, estimated_tokens, new_tag, shard_file
 from offpeak.states import Route
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from offpeak.site import Site
     from offpeak.workload import Workload
 
@@ -34,7 +37,7 @@ class _Source:
     """Where the results of a shard come from, and which verb of the ledger ends it."""
 
     origin: Origin
-    results: Callable[[Sequence[str], Tally], Iterable[Answered | Result]]
+    results: Callable[[pa.Array, Tally], Iterable[Answered | Result]]
     """From the fingerprints that were sent, exactly one result for each."""
     end: Callable[[Shard, Spend, NewShard | None], bool]
 
@@ -70,7 +73,7 @@ def collect_replies(workload: Workload, site: Site, held: Shard) -> Tally:
     """
     source = _Source(
         origin=Origin(run_id=held.key.run_id, round=held.key.round, route=Route.REALTIME, at=site.now()),
-        results=lambda sent, tally: replied(workload, replies(site, held), sent, held.tag),
+        results=lambda sent, tally: replied(workload, replies(site, held), listed(sent), held.tag),
         end=lambda done, spend, following: site.ledger.realtime.collect(
             done, spend, following, now=site.now()
         ),

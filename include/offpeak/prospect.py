@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from offpeak.accept import rows_of, weighed
+from offpeak.arrays import texts as texts_column
 from offpeak.asked_now import ask_now
 from offpeak.blocks import lines_of
 from offpeak.estimate import Estimate, estimate
@@ -63,7 +64,11 @@ def preview(workload: Workload, site: Site, interval: Interval, *, count: int) -
         tolerant = replace(workload, max_failed=1.0)  # a bad row among so few is no reason to stop
         with _passing_plan(tolerant, site, interval, count, again=True) as plan:
             texts = _user_texts(site, plan)
-            rows = {} if workload.accept is None else rows_of(site.store, plan.folder, workload, texts)
+            rows = (
+                {}
+                if workload.accept is None
+                else rows_of(site.store, plan.folder, workload, texts_column(texts))
+            )
             for raw in _first_lines(site, plan, count):
                 asked = _ask(workload, site, client, orjson.loads(raw), texts)
                 if workload.accept is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ _WITHOUT_RESULT = {BatchStatus.EXPIRED: Outcome.EXPIRED, BatchStatus.CANCELLED: 
 
 
 def reconcile(
-    workload: Workload, blocks: Iterable[Block], sent: Sequence[str], tag: str, batch: Batch, tally: Tally
+    workload: Workload, blocks: Iterable[Block], sent: pa.Array, tag: str, batch: Batch, tally: Tally
 ) -> Iterator[Answered | Result]:
     """Exactly one result for each fingerprint in `sent`, whatever the lines of the blocks hold.
 

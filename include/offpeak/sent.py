@@ -6,7 +6,7 @@ without one (of a later round) is read line by line.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from offpeak.arrays import fixed_texts, listed, texts
 from offpeak.blocks import lines_of
 from offpeak.requests import read_custom_id
 from offpeak.shards import index_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from offpeak.providers.provider import Provider
     from offpeak.store import Store
@@ -48,9 +50,13 @@ class Sent:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def fingerprints(self) -> Sequence[str]:
-        """In the order of the file, one for each request."""
-        return [line.fingerprint for line in self._all()] if self._index is None else self._prints
+    def fingerprints(self) -> pa.Array:
+        """In the order of the file, one for each request, as strings."""
+        index = self._index
+        if index is None:
+            return texts(line.fingerprint for line in self._all())
+        prints = index["fingerprint"]
+        return fixed_texts(prints.tobytes(), prints.dtype.itemsize)
 
     def lines(self, wanted: Collection[str]) -> Iterator[Line]:
         """The lines of these fingerprints, in the order of the file."""
@@ -61,7 +67,7 @@ class Sent:
         ends = index["end"].tolist()
         path = self._stack.enter_context(self.store.reading(self.file))
         with path.open("rb", buffering=0) as file:
-            for place, fingerprint in enumerate(self._prints):
+            for place, fingerprint in enumerate(listed(self.fingerprints())):
                 if fingerprint in wanted:
                     start = ends[place - 1] if place else 0
                     file.seek(start)
@@ -78,21 +84,9 @@ class Sent:
             found: np.ndarray = np.load(path, allow_pickle=False)
         return found
 
-    @cached_property
-    def _prints(self) -> list[str]:
-        """The index's fingerprints."""
-        index = self._index
-        return [] if index is None else _texts(index["fingerprint"])
-
     def _all(self) -> Iterator[Line]:
         path = self._stack.enter_context(self.store.reading(self.file))
         for raw in lines_of(path):
             fingerprint = read_custom_id(self.provider.custom_id(orjson.loads(raw)), self.tag)
             assert fingerprint is not None, "a shard file holds only its own requests"
             yield Line(fingerprint, raw)
-
-
-def _texts(packed: np.ndarray) -> list[str]:
-    """Bytes of one length each as texts."""
-    joined, width = packed.tobytes().decode(), packed.dtype.itemsize
-    return [joined[start : start + width] for start in range(0, len(joined), width)]

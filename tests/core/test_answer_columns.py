@@ -71,6 +71,7 @@ def test_collecting_imports_no_pandas() -> None:
     code = """
 import sys, tempfile
 from pathlib import Path
+from offpeak.arrays import texts
 from offpeak.blocks import Block
 from offpeak.reconcile import reconcile
 from offpeak.result_writer import ResultWriter
@@ -86,7 +87,7 @@ lines = [said(ids[0], good), said(ids[1], "\\u00fc"), refused(ids[2]), errored(i
 origin = Origin(run_id="run", round=1, route=Route.BATCH, at=NOW)
 with tempfile.TemporaryDirectory() as folder:
     with ResultWriter(of, Path(folder) / "r.parquet", tally, origin) as writer:
-        for found in reconcile(of, [Block.of(lines)], names, "0123456789", batch(), tally):
+        for found in reconcile(of, [Block.of(lines)], texts(names), "0123456789", batch(), tally):
             (writer.add_many if isinstance(found, Answered) else writer.add)(found)
 print(before, sorted(map(str, tally.outcomes)), tally.repeated, "pandas" in sys.modules)
 """

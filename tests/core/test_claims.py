@@ -34,7 +34,7 @@ IDS = (
 )
 def test_the_first_line_of_a_request_is_its_result(sent: list[str], blocks: list[list[str]]) -> None:
     tally = Tally()
-    claims = Claims(sent, TAG, tally)
+    claims = Claims(texts(sent), TAG, tally)
     left, foreign, repeated, nameless = dict.fromkeys(sent), 0, 0, 0
     for ids in blocks:
         places = claims.places(texts(ids))

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak import Prompt, Vector, Workload
+from offpeak.arrays import texts
 from offpeak.blocks import Block
 from offpeak.prices import Price, Rates
 from offpeak.providers.plain import Plains
@@ -108,7 +109,7 @@ def test_each_request_has_exactly_one_outcome_whatever_comes_back(
     lines: list[bytes], sent: list[str], status: BatchStatus
 ) -> None:
     made, tally = workload(), Tally()
-    results = flat(made, reconcile(made, [Block.of(lines)], sent, TAG, batch(status=status), tally))
+    results = flat(made, reconcile(made, [Block.of(lines)], texts(sent), TAG, batch(status=status), tally))
     assert Counter(result.fingerprint for result in results) == Counter(sent)
     first: dict[str, Reply] = {}
     ours = unread = foreign = 0
@@ -162,7 +163,7 @@ def test_results_read_fast_are_written_as_those_read_one_by_one(
         tally = Tally()
         path = folder / f"{number}.parquet"
         with ResultWriter(of, path, tally, ORIGIN) as writer:
-            for found in reconcile(of, [Block.of(lines)], sent, TAG, batch(), tally):
+            for found in reconcile(of, [Block.of(lines)], texts(sent), TAG, batch(), tally):
                 if isinstance(found, Answered):
                     writer.add_many(found)
                 else:

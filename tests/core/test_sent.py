@@ -55,15 +55,15 @@ def test_the_index_says_what_the_shard_itself_says(
     by_index = []
     for file in files:
         with sent(store, file) as quick:
-            by_index += quick.fingerprints()
+            by_index += quick.fingerprints().to_pylist()
             found = list(quick.lines(wanted))
         raws = list(lines_of(Path(store.root) / file.file))
         store.delete(index_of(file.file))
         with sent(store, file) as slow:
-            assert list(slow.fingerprints()) == by_index[-file.request_count :]
+            assert slow.fingerprints().to_pylist() == by_index[-file.request_count :]
             assert list(slow.lines(wanted)) == found
         assert [line.raw for line in found] == [
-            raw for raw, one in zip(raws, slow.fingerprints(), strict=True) if one in wanted
+            raw for raw, one in zip(raws, slow.fingerprints().to_pylist(), strict=True) if one in wanted
         ]
     assert by_index == prints
 
@@ -72,7 +72,7 @@ def test_fingerprints_are_read_without_the_shards_file(store: Store) -> None:
     (file,), prints = written(store, ["a", "b", "c"], 50)
     store.delete(file.file)
     with sent(store, file) as quick:
-        assert quick.fingerprints() == prints
+        assert quick.fingerprints().to_pylist() == prints
 
 
 def test_a_line_that_is_not_of_the_shard_is_an_error_and_no_request(store: Store) -> None:
