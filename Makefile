@@ -15,7 +15,7 @@ help: ## List the targets
 .PHONY: install
 install: .venv/.installed ## Set up .venv with the pinned packages and the command .venv/bin/offpeak
 
-.venv/.installed: requirements.lock pyproject.toml .ci/install $(wildcard include/offpeak/typed_json/*.[ch])
+.venv/.installed: requirements.lock pyproject.toml .ci/install $(wildcard include/offpeak/compiled/*.[ch])
 	@.ci/install
 	@touch $@
 

@@ -14,9 +14,9 @@ from typing import Any, cast
 import msgspec
 from pydantic import BaseModel
 
+from offpeak.compiled.nodes import WIDEST, Flag, Items, Node, Object, Real, Text, Whole
+from offpeak.compiled.reading import Reader, reader
 from offpeak.quick_answer import decoded_type
-from offpeak.typed_json.nodes import WIDEST, Flag, Items, Node, Object, Real, Text, Whole
-from offpeak.typed_json.reading import Reader, reader
 
 
 @cache

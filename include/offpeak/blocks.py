@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from offpeak.arrays import offsets_of
-from offpeak.typed_json.library import line_feeds
+from offpeak.compiled.library import line_feeds
 
 if TYPE_CHECKING:
     import numpy as np

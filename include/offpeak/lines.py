@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from offpeak.arrays import offsets_of
+from offpeak.compiled.library import library
+from offpeak.compiled.writing import escaped_sizes
 from offpeak.json_text import escaped
 from offpeak.requests import LineForm
 
@@ -39,12 +41,14 @@ class Lines:
         """Write one slice. `prints` and `users` are strings, `systems` a dictionary of strings."""
         import numpy as np
 
-        texts = {"user": escaped(users)}
+        if library() is None:
+            users = escaped(users)
+            user_sizes = np.diff(offsets_of(users)).astype(np.int64)
+        else:
+            user_sizes = escaped_sizes(users)
         for start, stop, system in _stretches(systems):
             form = self._form(with_system=system != b"")
-            sizes = form.constant_bytes + np.diff(offsets_of(texts["user"])[start : stop + 1]).astype(
-                np.int64
-            )
+            sizes = form.constant_bytes + user_sizes[start:stop]
             of_form: dict[str, pa.Array | bytes] = {}
             if isinstance(system, bytes):
                 of_form = {"system": system} if system else {}
@@ -62,7 +66,11 @@ class Lines:
                     name: text if isinstance(text, bytes) else text[done : done + count]
                     for name, text in of_form.items()
                 }
-                lines = form.lines(shards.tag, prints[part], user=texts["user"][part], **rest)
+                if library() is None:
+                    lines = form.lines(shards.tag, prints[part], user=users[part], **rest)
+                else:
+                    size = int(left[count - 1])
+                    lines = form.compiled_lines(shards.tag, prints[part], size, user=users[part], **rest)
                 shards.write(lines, prints[part], left[:count])
                 done += count
 

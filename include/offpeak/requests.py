@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from offpeak.arrays import blob, fixed_texts, offsets_of, only, texts
+from offpeak.compiled.library import library
 from offpeak.providers.provider import Ask, Provider
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Fingerprints:
             "dimensions": ask.form.dimensions,
         }
         text = orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)
+        self._decides = text
         self._base = hashlib.blake2b(text, digest_size=FINGERPRINT_BYTES)
 
     def of(self, system: str, user: str) -> str:
@@ -53,6 +55,9 @@ class Fingerprints:
 
         `system` is the system text where all rows have the same one.
         """
+        if library() is not None:
+            prints = self._compiled(systems, users, system)
+            return only(users.is_valid(), prints) if users.null_count else prints
         if system is not None:
             befores: Iterable[Any] = repeat(self._after(system.encode()))
         else:
@@ -67,6 +72,14 @@ class Fingerprints:
             digests.append(made.digest())
         prints = fixed_texts(b"".join(digests).hex().encode(), 2 * FINGERPRINT_BYTES)
         return only(users.is_valid(), prints) if users.null_count else prints
+
+    def _compiled(self, systems: pa.Array, users: pa.Array, system: str | None) -> pa.Array:
+        from offpeak.compiled import writing
+
+        if system is None:
+            return writing.fingerprints(self._decides, systems, users)
+        said = system.encode()
+        return writing.fingerprints(self._decides + len(said).to_bytes(8, "little") + said, None, users)
 
     def _after(self, system: bytes) -> Any:
         """The hash of all that decides but the user text."""
@@ -146,8 +159,26 @@ class LineForm:
         `texts` are `user`, and `system` in a form that has one: JSON text without its quotes (see
         json_text.py), a binary array as long as `prints`, or the bytes that are the same in every line.
         """
-        import pyarrow as pa
         import pyarrow.compute as pc
+
+        columns = [
+            blob(part) if isinstance(part, bytes) else part for part in self._around(tag, prints, texts)
+        ]
+        joined = pc.binary_join_element_wise(*columns, blob(b""))
+        first, *_, last = offsets_of(joined)
+        return joined.buffers()[2].slice(int(first), int(last - first))
+
+    def compiled_lines(self, tag: str, prints: pa.Array, size: int, **texts: pa.Array | bytes) -> pa.Buffer:
+        """The same by the compiled code, `size` bytes in all; texts that are strings are not JSON text yet."""
+        from offpeak.compiled import writing
+
+        return writing.lines(self._around(tag, prints, texts), len(prints), size)
+
+    def _around(
+        self, tag: str, prints: pa.Array, texts: Mapping[str, pa.Array | bytes]
+    ) -> list[bytes | pa.Array]:
+        """What a line consists of: bytes that are the same in each, and columns."""
+        import pyarrow as pa
 
         parts: list[Any] = [b""]
         for part in self.parts:
@@ -160,10 +191,7 @@ class LineForm:
                     parts[-1] += piece
                 else:
                     parts.append(piece)
-        columns = [blob(part) if isinstance(part, bytes) else part for part in parts]
-        joined = pc.binary_join_element_wise(*columns, blob(b""))
-        first, *_, last = offsets_of(joined)
-        return joined.buffers()[2].slice(int(first), int(last - first))
+        return parts
 
 
 def _cut(parts: list[bytes | str], name: str, mark: bytes) -> list[bytes | str]:

@@ -26,8 +26,8 @@ from offpeak.answer import Answer
 from offpeak.answer_columns import plain_value
 from offpeak.answer_nodes import answer_reader
 from offpeak.blocks import Block
+from offpeak.compiled.library import library
 from offpeak.quick_answer import read_quickly
-from offpeak.typed_json.library import library
 
 
 class Place(BaseModel):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from offpeak.compiled.library import library
 from offpeak.json_text import escaped
 from offpeak.providers import names, provider
 from offpeak.providers.provider import AnswerForm, Ask
@@ -77,6 +78,9 @@ def test_a_fast_line_is_the_slow_line_for_any_text(name: str, ask: Ask, system: 
     if system:
         texts = {"system": escaped(pa.array([system] * len(others)))}
         assert form.lines("0123456789", prints, user=escaped(pa.array(others)), **texts).to_pybytes() == lines
+    if library() is not None:
+        made = form.compiled_lines("0123456789", prints, len(lines), user=pa.array(others), **texts)
+        assert made.to_pybytes() == lines
     line = lines.split(b"\n")[1] + b"\n"
     assert len(line) == form.constant_bytes + sum(
         len(escaped(pa.array([text]))[0].as_py()) for text in (system, user)

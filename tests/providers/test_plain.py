@@ -15,11 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offpeak.blocks import Block
+from offpeak.compiled.library import library
 from offpeak.providers import anthropic_columns, openai_columns, provider
 from offpeak.providers.plain import Plains
 from offpeak.providers.provider import Reply, Usage
 from offpeak.states import Outcome
-from offpeak.typed_json.library import library
 
 TEXT = '{"kind": "card", "note": "\\u00fc \\ud83c\\udfe6 \\u2028"}'
 VECTOR = [0.25, -1.5, 3e-7]

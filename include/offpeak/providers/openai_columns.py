@@ -1,4 +1,4 @@
-"""OpenAI's plain answers for the compiled reader (see typed_json), and their token counts.
+"""OpenAI's plain answers for the compiled reader (see compiled), and their token counts.
 
 Fewer lines are taken here than in openai_plain.py: a response has one message with one text, as nearly all have.
 """
@@ -9,10 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from offpeak.blocks import Block
-from offpeak.providers.compiled import Counts, count, counts_of, plains
+from offpeak.compiled.nodes import Constant, Node, Object, Pick, Text, Vector, Whole
+from offpeak.compiled.reading import Reader, reader
+from offpeak.providers.columns import Counts, count, counts_of, plains
 from offpeak.providers.plain import Plains, usage_of
-from offpeak.typed_json.nodes import Constant, Node, Object, Pick, Text, Vector, Whole
-from offpeak.typed_json.reading import Reader, reader
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,10 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offpeak.blocks import Block
-from offpeak.typed_json import nodes
-from offpeak.typed_json.library import library
-from offpeak.typed_json.nodes import Constant, Flag, Items, Node, Object, Pick, Real, Text, Vector, Whole
-from offpeak.typed_json.reading import Found, Reader
+from offpeak.compiled import nodes
+from offpeak.compiled.library import library
+from offpeak.compiled.nodes import Constant, Flag, Items, Node, Object, Pick, Real, Text, Vector, Whole
+from offpeak.compiled.reading import Found, Reader
 
 pytestmark = pytest.mark.skipif(library() is None, reason="no compiled reader here")
 

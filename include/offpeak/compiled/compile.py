@@ -1,7 +1,7 @@
-"""Compiling the reader for this environment: `python -m offpeak.typed_json.compile`.
+"""Compiling for this environment: `python -m offpeak.compiled.compile`.
 
 Any C compiler will do: $CC, cc, gcc, clang, or the one in the package ziglang, which is there for every system. With
-none of them Offpeak works as well, and reads results in Python.
+none of them Offpeak works as well, only slower.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from offpeak.typed_json.library import SOURCES, loaded, place
+from offpeak.compiled.library import UNITS, loaded, place
 
 _OPTIONS = ("-O3", "-std=c11", "-shared", "-fPIC")
 
@@ -32,7 +32,7 @@ def compilers() -> Iterator[list[str]]:
         yield [sys.executable, "-m", "ziglang", "cc"]
 
 
-def compile_reader(into: Path) -> str:
+def compile_all(into: Path) -> str:
     """Compile into this file. Why it failed, "" when it did not."""
     failures = []
     into.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def compile_reader(into: Path) -> str:
             made = Path(folder) / into.name
             try:
                 told = subprocess.run(  # noqa: S603 - a compiler of this machine
-                    [*command, *_OPTIONS, "-o", str(made), str(SOURCES[0])],
+                    [*command, *_OPTIONS, "-o", str(made), *map(str, UNITS)],
                     capture_output=True,
                     text=True,
                     check=False,
@@ -60,14 +60,16 @@ def compile_reader(into: Path) -> str:
 
 
 def main() -> None:
-    """Compile unless it is there already; say what was done. Never fails: there is the reader in Python."""
+    """Compile unless it is there already; say what was done. Never fails: everything is there in Python, too."""
     into = place()
     if loaded(into) is not None:
         return
-    if failed := compile_reader(into):
-        sys.stderr.write(f"Offpeak reads results in Python, several times slower than compiled: {failed}\n")
+    if failed := compile_all(into):
+        sys.stderr.write(
+            f"Offpeak does without its compiled code, and builds and collects slower: {failed}\n"
+        )
         return
-    for older in into.parent.glob("reader-*.so"):
+    for older in into.parent.glob("offpeak-*.so"):
         if older != into:
             older.unlink(missing_ok=True)
     sys.stderr.write(f"Compiled {into}\n")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from offpeak.arrays import flags, numbers, with_nulls
 from offpeak.blocks import Block
-from offpeak.typed_json import nodes
-from offpeak.typed_json.library import ColumnOfC, NodeOfC, library
+from offpeak.compiled import nodes
+from offpeak.compiled.library import ColumnOfC, NodeOfC, library
 
 if TYPE_CHECKING:
     import numpy as np

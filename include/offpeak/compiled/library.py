@@ -1,7 +1,7 @@
-"""The compiled reader: where it lies, and how it is called. Without it all is read in Python, with the same results.
+"""The compiled code: where it lies, and how it is called. Without it all is done in Python, with the same results.
 
 `make install` compiles it (see compile.py) for this environment. Its name tells of which source it was made, so that
-a reader of an older source is never loaded.
+what an older source says is never loaded.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("reader.c", "vectors.h", "scan.h"))
-SWITCH = "OFFPEAK_READER"
-"""Environment variable: `python` leaves the compiled reader unused, a path names another one."""
+UNITS = tuple(Path(__file__).with_name(name) for name in ("reader.c", "requests.c"))
+SOURCES = (*UNITS, *(Path(__file__).with_name(name) for name in ("vectors.h", "scan.h", "blake2b.h")))
+SWITCH = "OFFPEAK_COMPILED"
+"""Environment variable: `no` leaves the compiled code unused, a path names another file of it."""
 
 
 class NodeOfC(ctypes.Structure):
@@ -43,38 +44,53 @@ class ColumnOfC(ctypes.Structure):
     )
 
 
+class PartOfC(ctypes.Structure):
+    """Part in requests.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("data", "ends")),
+        *((name, ctypes.c_int64) for name in ("bytes", "is_escaped")),
+    )
+
+
 def place() -> Path:
-    """Where this environment has the reader of these sources, whether it is there or not."""
+    """Where this environment has what these sources make, whether it is there or not."""
     source = hashlib.blake2b(b"\0".join(path.read_bytes() for path in SOURCES), digest_size=8).hexdigest()
-    name = f"reader-{sys.platform}-{platform.machine()}-{source}.so"
+    name = f"offpeak-{sys.platform}-{platform.machine()}-{source}.so"
     return Path(sys.prefix) / "lib" / "offpeak" / name
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled reader, None where there is none, or where it is switched off."""
+    """The compiled code, None where there is none, or where it is switched off."""
     named = os.environ.get(SWITCH, "")
-    if named == "python" or sys.byteorder != "little":
+    if named == "no" or sys.byteorder != "little":
         return None
     return loaded(Path(named) if named else place())
 
 
 def loaded(path: Path) -> ctypes.CDLL | None:
-    """The reader in this file, None where there is none that this system runs."""
+    """The compiled code in this file, None where there is none that this system runs."""
     if not path.exists():
         return None
     try:
         found = ctypes.CDLL(str(path))
-        found.offpeak_read.restype = ctypes.c_int64
-        found.offpeak_line_feeds.restype = ctypes.c_int64
+        for name, arguments in _FUNCTIONS.items():
+            function = getattr(found, name)
+            function.restype, function.argtypes = ctypes.c_int64, arguments
     except (OSError, AttributeError):
         return None
-    found.offpeak_line_feeds.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
-    found.offpeak_read.argtypes = [
-        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64),
-        *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p),
-    ]
     return found
+
+
+_AT, _COUNT, _BYTES = ctypes.c_void_p, ctypes.c_int64, ctypes.c_char_p
+_FUNCTIONS = {
+    "offpeak_read": (_AT, _AT, _AT, _COUNT, _AT, _BYTES, _AT, _COUNT, _AT),
+    "offpeak_line_feeds": (_AT, _COUNT, _AT),
+    "offpeak_fingerprints": (_BYTES, _COUNT, _AT, _AT, _AT, _AT, _COUNT, _AT),
+    "offpeak_escaped_sizes": (_AT, _AT, _COUNT, _AT),
+    "offpeak_lines": (_AT, _COUNT, _COUNT, _AT),
+}
 
 
 def line_feeds(data: np.ndarray) -> np.ndarray:

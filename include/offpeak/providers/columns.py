@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from offpeak.arrays import integers
 from offpeak.blocks import Block
+from offpeak.compiled.nodes import Object, Whole
+from offpeak.compiled.reading import Reader
 from offpeak.providers.plain import Plains
-from offpeak.typed_json.nodes import Object, Whole
-from offpeak.typed_json.reading import Reader
 
 if TYPE_CHECKING:
     import numpy as np
