@@ -35,7 +35,6 @@ class VectorFiles:
     """
 
     def __init__(self, paths: Sequence[Path], name: str, dimensions: int, work: Path) -> None:
-
         self._paths = paths
         self._name = name
         self._dimensions = dimensions

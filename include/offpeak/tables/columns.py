@@ -69,6 +69,12 @@ def carried_schema(layout: Layout) -> pa.Schema:
     return pa.schema([layout.schema.field(name) for name in names])
 
 
+def can_answer(stored: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether what is stored has every column of the carry; an older layout, or another's table, has not."""
+    types = {field.name: field.type for field in stored}
+    return all(field.name in types and holds(field.type, types[field.name]) for field in schema)
+
+
 def write_rows(batches: Iterable[pa.RecordBatch], schema: pa.Schema, into: Path) -> int:
     """Stream batches into one Parquet file in exactly this schema; returns the number of rows."""
     import pyarrow as pa

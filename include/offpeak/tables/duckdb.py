@@ -15,9 +15,9 @@ from offpeak.site import utc_now
 from offpeak.store import is_remote
 from offpeak.tables import merge
 from offpeak.tables.columns import (
+    can_answer,
     carried_schema,
     clashes,
-    holds,
     quoted,
     settle,
     split_table,
@@ -119,7 +119,7 @@ class OpenDuckDB:
         schema = carried_schema(layout)
         with self._told("could not be read"), self._reading() as connection:
             stored = self._stored(connection) if connection else None
-            if connection is None or stored is None or not _can_answer(stored, schema):
+            if connection is None or stored is None or not can_answer(stored, schema):
                 return write_rows([], schema, into)
             query = (
                 f"SELECT {selected(schema, 'rows')} FROM {self._target} AS rows WHERE rows.rowid IN ("
@@ -316,8 +316,3 @@ class OpenDuckDB:
                 f"The DuckDB table {self._address} {what}: {str(error).rstrip('.')}. Nothing was changed; "
                 "put right what the message names and run the step again."
             ) from error
-
-
-def _can_answer(stored: pa.Schema, schema: pa.Schema) -> bool:
-    found = {field.name: field.type for field in stored}
-    return all(field.name in found and holds(field.type, found[field.name]) for field in schema)

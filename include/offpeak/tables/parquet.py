@@ -14,9 +14,9 @@ from offpeak.errors import SpecError, TableError
 from offpeak.site import utc_now
 from offpeak.store import Store
 from offpeak.tables.columns import (
+    can_answer,
     carried_schema,
     clashes,
-    holds,
     quoted,
     rows_per_batch,
     settle,
@@ -186,10 +186,7 @@ class OpenParquet:
         found: list[tuple[datetime, str]] = []
         for name in names:
             record = self._record(name)
-            types = {} if record is None else {field.name: field.type for field in record.schema}
-            if record and all(
-                field.name in types and holds(field.type, types[field.name]) for field in schema
-            ):
+            if record and can_answer(record.schema, schema):
                 found.append((record.published_at, name))
         return [name for _, name in sorted(found, reverse=True)]
 
