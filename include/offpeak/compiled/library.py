@@ -100,6 +100,6 @@ def line_feeds(data: np.ndarray) -> np.ndarray:
     compiled = library()
     if compiled is None:
         return np.flatnonzero(data == ord("\n"))
-    places = np.empty(len(data), np.int64)  # room that is not written to costs nothing
-    count = compiled.offpeak_line_feeds(data.ctypes.data, len(data), places.ctypes.data)
-    return places[:count].copy()
+    places = np.empty(compiled.offpeak_line_feeds(data.ctypes.data, len(data), None), np.int64)
+    compiled.offpeak_line_feeds(data.ctypes.data, len(data), places.ctypes.data)
+    return places

@@ -404,13 +404,15 @@ int64_t offpeak_read(const uint8_t *data, const int64_t *starts, const int64_t *
     return count;
 }
 
-/* Where the line feeds are; how many there are. `places` has room for one in each byte. */
+/* How many line feeds there are, and where, unless `places` is NULL. */
 int64_t offpeak_line_feeds(const uint8_t *data, int64_t size, int64_t *places)
 {
     const uint8_t *at = data, *end = data + size;
     int64_t count = 0;
     while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
-        places[count++] = at - data;
+        if (places)
+            places[count] = at - data;
+        count++;
         at++;
     }
     return count;

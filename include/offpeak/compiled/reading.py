@@ -90,13 +90,15 @@ class _Held:
     """The room that a column has, and after the reading what is in it. Pages that are not written to cost nothing."""
 
     def __init__(self, node: nodes.Node, rows: int, size: int) -> None:
-        import numpy as np
-
         self.node = node
         self.count = self.used = 0
-        self.values = np.empty(*_room(node, rows, size))
-        self.ends = np.zeros(rows + 1, np.int32) if isinstance(node, nodes.Text | nodes.Items) else None
-        self.valid = np.empty(rows, np.uint8) if node.nullable and not node.filled else None
+        self.values = _fresh(*_room(node, rows, size))
+        self.ends = self.valid = None
+        if isinstance(node, nodes.Text | nodes.Items):
+            self.ends = _fresh(rows + 1, "<i4")
+            self.ends[0] = 0
+        if node.nullable and not node.filled:
+            self.valid = _fresh(rows, "u1")
 
     def given(self) -> ColumnOfC:
         places = (None if one is None else one.ctypes.data for one in (self.values, self.ends, self.valid))
@@ -122,6 +124,14 @@ class _Held:
             )
         kind = pa.list_(items.type)
         return pa.Array.from_buffers(kind, self.count, [bits, ends], children=[items])
+
+
+def _fresh(count: int, kind: str) -> np.ndarray:
+    """Room for so many values, from Arrow's allocator: it gives back what was much and hardly used, numpy's keeps it."""
+    import numpy as np
+    import pyarrow as pa
+
+    return np.frombuffer(pa.allocate_buffer(max(1, count) * np.dtype(kind).itemsize), kind)
 
 
 def _room(node: nodes.Node, rows: int, size: int) -> tuple[int, str]:
