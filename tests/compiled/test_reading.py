@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(library() is None, reason="no compiled reader he
 
 NAMES = st.text(alphabet="abcde ._", min_size=1, max_size=3)
 CHARACTERS = st.text(max_size=12) | st.sampled_from(
-    ["\x00", "\u2028\x85", "🏦" * 3, '"\\/\b\f', "x" * 1_000_000]
+    ["\x00", "\u2028\x85", "🏦" * 3, '"\\/\b\f', "x" * 100_000]
 )
 
 
@@ -159,7 +159,7 @@ def slowly_or_twice(root: Object, raw: bytes) -> dict[str, Any]:
         return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), root=objects(), is_ascii=st.booleans(), indent=st.sampled_from([None, 1]))
 def test_a_line_that_fits_is_taken_with_its_values(
     data: st.DataObject, root: Object, is_ascii: bool, indent: int | None
@@ -228,7 +228,7 @@ TOKENS = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data(), root=objects())
 def test_whatever_is_done_to_a_line_it_is_read_as_it_is_or_not_at_all(
     data: st.DataObject, root: Object
@@ -305,7 +305,7 @@ def listed(numbers: list[str]) -> pa.Array | None:
     return found.columns["v"][0].as_py() if found.taken[0] else None
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(bits=st.integers(0, 2**32 - 1), form=st.sampled_from(["r", ".17g", ".9g", ".25e", "f"]))
 @example(bits=0x00000001, form="r")
 @example(bits=0x80000000, form="r")
@@ -321,8 +321,8 @@ def test_a_number_of_a_vector_becomes_the_float_that_numpy_makes_of_it(bits: int
         with np.errstate(over="ignore"):
             slow = np.array(float(text), "<f4")
         assert found is None or struct.pack("<f", found[1]) == slow.tobytes()
-        ordinary = 1e-6 < abs(number) < 1e6 and len(text.strip("-0.").replace(".", "")) < 18
-        assert found is not None or not ordinary or slow != np.float32(value), f"{text} was not taken"
+        ordinary = number == value and 1e-6 < abs(number) < 1e6 and form in ("r", ".17g", ".9g")
+        assert found is not None or not ordinary, f"{text} was not taken"
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 4, 5, 6, 1536])
