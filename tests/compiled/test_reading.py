@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -271,6 +272,8 @@ KINDS = Object(fields={"type": Constant(among=("text",)), "text": Text(name="val
         ("kind", '{"type": "x", "ty\\u0070e": "text"}, {"type": "text", "text": "t"}', False),
         ("kind", '"x", {"type": "text", "text": "t"}', False),
         ("kind", "", False),
+        ("kind", ", ".join(['{"type": "text", "text": "t"}'] * 5_000), False),
+        ("only", ", ".join(['{"type": "text", "text": "t"}'] * 5_000), False),
         ("only", '{"type": "text", "text": "t"}', True),
         ("only", '{"type": "text", "text": "t"}, {"type": "x"}', False),
         ("only", '{"type": "x", "text": "t"}', False),
@@ -323,6 +326,61 @@ def test_a_number_of_a_vector_becomes_the_float_that_numpy_makes_of_it(bits: int
         assert found is None or struct.pack("<f", found[1]) == slow.tobytes()
         ordinary = number == value and 1e-6 < abs(number) < 1e6 and form in ("r", ".17g", ".9g")
         assert found is not None or not ordinary, f"{text} was not taken"
+
+
+@pytest.mark.parametrize("text", ["0.025687555782496926", "26.358010292053226", "1.7215698449035701e-06"])
+def test_a_number_next_to_the_middle_of_two_floats_is_left_to_those_who_round_twice(text: str) -> None:
+    assert listed(["1.5", text]) is None
+    assert listed(["1.5", "0.025687555782496", "26.358010292053"]) is not None
+
+
+def test_what_is_utf8_is_what_python_takes_for_it() -> None:
+    edges = [0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF]
+    firsts = [
+        0x80,
+        0xBF,
+        0xC1,
+        0xC2,
+        0xDF,
+        0xE0,
+        0xE1,
+        0xEC,
+        0xED,
+        0xEE,
+        0xEF,
+        0xF0,
+        0xF1,
+        0xF3,
+        0xF4,
+        0xF5,
+        0xFF,
+    ]
+    said = [
+        bytes([first, *rest]) for first in firsts for size in range(4) for rest in product(edges, repeat=size)
+    ]
+    good = [one for one in said if is_utf8(one) and b"\0" not in one]
+    root = Object(fields={"a": Text(name="a")})
+    found = Reader(root).read(Block.of([b'{"a": "' + one + b'"}' for one in said]))
+    assert [one for one, taken in zip(said, found.taken, strict=True) if taken] == good
+    assert found.columns["a"].to_pylist() == [one.decode() for one in good]
+
+
+def is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "text", ["\\ud83d\\u0041", "\\ud83d", "\\ud83d\\ud83d", "\\udfe6\\ud83c", "\\ud83d\\n", "\\ud83dx"]
+)
+def test_half_of_a_pair_is_left_to_the_slow_readers(text: str) -> None:
+    root = Object(fields={"a": Text(name="a", required=False)})
+    lines = [f'{{"a": "{text}"}}', f'{{"b": "{text}"}}', '{"a": "\\ud83c\\udfe6"}']
+    found = Reader(root).read(Block.of([line.encode() for line in lines]))
+    assert (found.taken.tolist(), found.columns["a"].to_pylist()) == ([False, False, True], ["🏦"])
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3, 4, 5, 6, 1536])
