@@ -165,9 +165,10 @@ class Answer:
             return Answers(columns=[texts])
         from offpeak.answer_nodes import answer_reader
         from offpeak.blocks import Block
+        from offpeak.compiled.reading import MOST_BYTES
 
         reader = answer_reader(self.model)
-        if reader is None:
+        if reader is None or texts.nbytes > MOST_BYTES:
             return self.read_all(listed(texts))
         found = reader.read(Block.of_column(texts))
         columns = list(found.columns.values())

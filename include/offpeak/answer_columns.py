@@ -89,7 +89,7 @@ def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     valid = _valid(values)
-    given = values if valid is None else [value or 0 for value in values]
+    given = values if valid is None else [0 if value is None else value for value in values]
     dtype = np.dtype(np.int64 if kind == pa.int64() else np.float64)
     return with_nulls(numbers(np.fromiter(given, dtype, len(values))), valid)
 

@@ -26,17 +26,19 @@ class Claims:
         self._prefix = custom_id(tag, "").encode()
         self._open = np.ones(len(sent), bool)
         self._tally = tally
-        _, names = _behind(b"", sent)
+        self._bytes = np.diff(offsets_of(sent))
+        self._longest = int(self._bytes.max(initial=0))
+        _, names = _behind(b"", sent, self._longest)
         self._order = np.argsort(names, kind="stable")
         self._names = names[self._order]
-        self._bytes = np.diff(offsets_of(self._sent))[self._order]
+        self._bytes = self._bytes[self._order]
 
     def places(self, custom_ids: pa.Array) -> np.ndarray:
         """Which of the requests each id names, counted from 0; FOREIGN or NAMELESS for one that names none."""
         import numpy as np
 
         sizes = np.diff(offsets_of(custom_ids))
-        ours, names = _behind(self._prefix, custom_ids)
+        ours, names = _behind(self._prefix, custom_ids, self._longest)
         found = np.full(len(sizes), FOREIGN, np.int64)
         found[sizes == 0] = NAMELESS
         if not len(self._names) or not len(sizes):
@@ -74,13 +76,13 @@ class Claims:
         return False
 
 
-def _behind(prefix: bytes, names: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the names begin so, and what follows in each, as numpy's bytes."""
+def _behind(prefix: bytes, names: pa.Array, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the names begin so, and what follows in each, as numpy's bytes; b"" if that is longer than `longest`."""
     import numpy as np
 
     start, offsets = len(prefix), offsets_of(names)
     sizes = np.diff(offsets)
-    if len(sizes) and sizes[0] > start and (sizes == sizes[0]).all():
+    if len(sizes) and start < sizes[0] <= start + longest and (sizes == sizes[0]).all():
         width = int(sizes[0])
         whole = np.frombuffer(names.buffers()[2], np.uint8, width * len(sizes), int(offsets[0]))
         rows = whole.reshape(len(sizes), width)
@@ -88,4 +90,5 @@ def _behind(prefix: bytes, names: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         return begin_so, np.ascontiguousarray(rows[:, start:]).view((np.bytes_, width - start)).ravel()
     raw = [one.encode() for one in listed(names)]
     begin_so = np.array([one.startswith(prefix) for one in raw], bool)
-    return begin_so, np.array([one[start:] for one in raw], np.bytes_)
+    # numpy gives each the room of the longest: one that is nobody's must not make all of them large
+    return begin_so, np.array([one[start:] if len(one) <= start + longest else b"" for one in raw], np.bytes_)

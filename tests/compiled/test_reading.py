@@ -426,6 +426,22 @@ def test_a_name_may_be_of_any_characters_that_are_written_without_escapes() -> N
     assert found.taken.tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    "node", [Flag(), Real(), Vector(dimensions=2), Items(of=Flag(name="item")), Text(high=3)]
+)
+def test_a_node_that_needs_a_name_is_refused_without(node: Node) -> None:
+    with pytest.raises(ValueError, match="has no name"):
+        Reader(Object(fields={"a": node}))
+
+
+def test_what_was_read_holds_no_more_than_itself() -> None:
+    root = Object(fields={"a": Text(name="a"), "b": Items(name="b", of=Whole(name="item"))})
+    columns = (
+        Reader(root).read(Block.of([b'{"a": "x", "b": [1], "c": "' + b"c" * 10_000 + b'"}'] * 100)).columns
+    )
+    assert sum(buffer.size for one in columns.values() for buffer in one.buffers() if buffer) < 5_000
+
+
 def test_no_lines_are_read_as_none() -> None:
     found = Reader(Object(fields={"a": Text(name="a")})).read(Block.of([]))
     assert (found.taken.tolist(), found.columns["a"].to_pylist()) == ([], [])

@@ -62,5 +62,13 @@ def test_the_hash_is_blake2b_whatever_lies_before(size: int) -> None:
 
 def test_lines_that_do_not_fit_their_room_are_a_bug_and_told() -> None:
     column = pa.array(['"'])
-    with pytest.raises(AssertionError, match="2 bytes of lines were written into room for 3"):
+    with pytest.raises(AssertionError, match=r"2 bytes of lines .* in room for 3"):
         writing.lines([column], 1, 3)
+    for parts in (
+        [pa.array(["x" * 5_000])],
+        [b"x" * 5_000],
+        [b"x", column],
+        [b"x", column.cast(pa.binary()), b"y"],
+    ):
+        with pytest.raises(AssertionError, match=r"-1 bytes of lines .* in room for 2"):
+            writing.lines(parts, 1, 2)

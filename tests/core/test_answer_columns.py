@@ -67,6 +67,10 @@ def test_a_value_that_does_not_fit_its_column_is_raised(value: Any, kind: pa.Dat
         column_of([value], kind)
 
 
+def test_a_negative_zero_stays_one_beside_a_null() -> None:
+    assert repr(column_of([-0.0, None], pa.float64()).to_pylist()) == "[-0.0, None]"
+
+
 def test_collecting_imports_no_pandas() -> None:
     code = """
 import sys, tempfile

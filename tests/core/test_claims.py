@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offpeak.arrays import texts
-from offpeak.claims import Claims
+from offpeak.claims import FOREIGN, Claims
 from offpeak.results import Tally
 
 TAG = "0123456789"
@@ -19,6 +21,18 @@ IDS = (
     | st.sampled_from(["", TAG, f"{TAG}-", "foreign-a", "a", "x" * 43, f"{TAG}_" + "a" * 32])
     | st.text(max_size=4)
 )
+
+
+def test_an_endless_id_does_not_make_all_of_them_large() -> None:
+    sent = [f"{number:032x}" for number in range(2_000)]
+    claims = Claims(texts(sent), TAG, Tally())
+    ids = texts([f"{TAG}-{sent[3]}", "x" * 10_000_000, f"{TAG}-" + "y" * 10_000_000, f"{TAG}-{sent[5]}"])
+    tracemalloc.start()
+    places = claims.places(ids)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert places.tolist() == [3, FOREIGN, FOREIGN, 5]
+    assert most < 100_000_000, f"{most:,} bytes for 20 MB of ids"
 
 
 @settings(max_examples=500, deadline=None)

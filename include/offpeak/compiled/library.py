@@ -89,7 +89,7 @@ _FUNCTIONS = {
     "offpeak_line_feeds": (_AT, _COUNT, _AT),
     "offpeak_fingerprints": (_BYTES, _COUNT, _AT, _AT, _AT, _AT, _COUNT, _AT),
     "offpeak_escaped_sizes": (_AT, _AT, _COUNT, _AT),
-    "offpeak_lines": (_AT, _COUNT, _COUNT, _AT),
+    "offpeak_lines": (_AT, _COUNT, _COUNT, _AT, _COUNT),
 }
 
 

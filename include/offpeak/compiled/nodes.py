@@ -140,7 +140,8 @@ class TooWide(ValueError):
 
 
 def plan(root: Object) -> Plan:
-    """The tree as the reader takes it. TooWide when it has more than the reader keeps count of."""
+    """The tree as the reader takes it. TooWide when it has more than the reader keeps count of, ValueError for a node
+    without the name that it needs."""
     layout = _Layout()
     layout.lines.append(None)
     layout.lines[0] = layout.placed(root, "", many=False)
@@ -191,8 +192,14 @@ class _Layout:
         )
 
     def _column(self, node: Node, *, many: bool) -> int:
-        if not node.name or isinstance(node, Object | Pick | Constant):
+        if isinstance(node, Object | Pick | Constant):
             return -1
+        if not node.name:
+            if isinstance(node, Whole) or node == Text(nullable=node.nullable, required=node.required):
+                return -1
+            raise ValueError(
+                f"{node} has no name: only what is looked at, a Whole or a Text without limits, needs none"
+            )
         self.columns.append(node)
         self.many.append(many)
         return len(self.columns) - 1

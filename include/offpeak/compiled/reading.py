@@ -42,12 +42,15 @@ class Reader:
         self._nodes = (NodeOfC * len(made))(*made)
 
     def read(self, lines: Block) -> Found:
-        """The lines that are exactly such an object, as columns, and which those are."""
+        """The lines that are exactly such an object, as columns, and which those are.
+
+        OverflowError for more than MOST_BYTES."""
         import numpy as np
 
         count = len(lines.ends)
         size = int((lines.ends - lines.starts).sum())
-        assert size <= MOST_BYTES, "the caller reads so much at once"
+        if size > MOST_BYTES:
+            raise OverflowError(f"{size:,} bytes of lines at once; {MOST_BYTES:,} are the most")
         held = [
             _Held(node, count + _SPARE if not many else size // 2 + count + _SPARE, size)
             for node, many in zip(self._plan.columns, self._plan.within_list, strict=True)
@@ -64,7 +67,7 @@ class Reader:
         )
         assert good == np.count_nonzero(taken), f"{good} lines read, {np.count_nonzero(taken)} noted"
         for one, column in zip(held, columns, strict=True):
-            one.count, one.used = column.count, column.used
+            one.fill(column.count, column.used)
         rest = iter(held)
         return Found(taken=taken.view(bool), columns=dict(_arrays(self._root, rest)))
 
@@ -87,7 +90,7 @@ def _words(line: nodes.Line) -> tuple[Any, ...]:
 
 
 class _Held:
-    """The room that a column has, and after the reading what is in it. Pages that are not written to cost nothing."""
+    """The room that a column has, and after the reading what is in it."""
 
     def __init__(self, node: nodes.Node, rows: int, size: int) -> None:
         self.node = node
@@ -104,30 +107,41 @@ class _Held:
         places = (None if one is None else one.ctypes.data for one in (self.values, self.ends, self.valid))
         return ColumnOfC(*places, 0, 0)
 
+    def fill(self, count: int, used: int) -> None:
+        """So many values were read, of so many bytes if they are texts: the rest of the room is given back."""
+        self.count, self.used = count, used
+        filled = {nodes.Text: used, nodes.Vector: count * getattr(self.node, "dimensions", 0), nodes.Items: 0}
+        self.values = _cut(self.values, filled.get(type(self.node), count))
+        self.ends = None if self.ends is None else _cut(self.ends, count + 1)
+        self.valid = None if self.valid is None else _cut(self.valid, count)
+
     def array(self, items: pa.Array | None = None) -> pa.Array:
         """The column; of a list with its items."""
         import pyarrow as pa
 
-        node, values = self.node, self.values[: self.count]
-        valid = None if self.valid is None else self.valid[: self.count].view(bool)
+        node, values = self.node, self.values
+        valid = None if self.valid is None else self.valid.view(bool)
         if isinstance(node, nodes.Vector):
-            floats = numbers(self.values[: self.count * node.dimensions])
-            return pa.FixedSizeListArray.from_arrays(floats, node.dimensions)
+            return pa.FixedSizeListArray.from_arrays(numbers(values), node.dimensions)
         if self.ends is None:
             made = flags(values.view(bool)) if isinstance(node, nodes.Flag) else numbers(values)
             return with_nulls(made, valid)
         bits = None if valid is None else flags(valid).buffers()[1]
-        ends = pa.py_buffer(self.ends[: self.count + 1])
+        ends = pa.py_buffer(self.ends)
         if items is None:
-            return pa.Array.from_buffers(
-                pa.string(), self.count, [bits, ends, pa.py_buffer(self.values[: self.used])]
-            )
+            return pa.Array.from_buffers(pa.string(), self.count, [bits, ends, pa.py_buffer(values)])
         kind = pa.list_(items.type)
         return pa.Array.from_buffers(kind, self.count, [bits, ends], children=[items])
 
 
+def _cut(room: np.ndarray, filled: int) -> np.ndarray:
+    """What is filled; a copy where most of the room is not, so that it is not held for as long as the values are."""
+    values = room[:filled]
+    return values.copy() if 2 * filled < len(room) else values
+
+
 def _fresh(count: int, kind: str) -> np.ndarray:
-    """Room for so many values, from Arrow's allocator: it gives back what was much and hardly used, numpy's keeps it."""
+    """Room for so many values, from Arrow's allocator: it gives back much that was hardly used, numpy's keeps it."""
     import numpy as np
     import pyarrow as pa
 

@@ -55,10 +55,10 @@ void offpeak_escaped_sizes(const uint8_t *data, const int32_t *ends, int64_t cou
         sizes[row] = escaped_text(data + ends[row], data + ends[row + 1], NULL);
 }
 
-/* The lines one after the other at `out`, which has room for all of them; how many bytes they are. */
-int64_t offpeak_lines(const Part *parts, int64_t part_count, int64_t count, uint8_t *out)
+/* The lines one after the other at `out`; how many bytes they are, -1 when they are more than there is `room` for. */
+int64_t offpeak_lines(const Part *parts, int64_t part_count, int64_t count, uint8_t *out, int64_t room)
 {
-    uint8_t *to = out;
+    uint8_t *to = out, *end = out + room;
     for (int64_t row = 0; row < count; row++) {
         for (const Part *part = parts; part < parts + part_count; part++) {
             const uint8_t *from = part->data;
@@ -67,6 +67,9 @@ int64_t offpeak_lines(const Part *parts, int64_t part_count, int64_t count, uint
                 from += part->ends[row];
                 bytes = part->ends[row + 1] - part->ends[row];
             }
+            if (bytes > end - to || (part->is_escaped && 6 * bytes > end - to &&
+                                     escaped_text(from, from + bytes, NULL) > end - to))
+                return -1;
             if (part->is_escaped) {
                 to += escaped_text(from, from + bytes, to);
             } else {
@@ -78,7 +81,7 @@ int64_t offpeak_lines(const Part *parts, int64_t part_count, int64_t count, uint
     return to - out;
 }
 
-/* The fingerprint of each row, 32 hexadecimal digits: of what decides it and, unless `systems` is NULL because that
+/* The fingerprint of each row, 32 hexadecimal digits: of what decides it and, unless `system_ends` is NULL because that
    is among it, of the system text behind its length, and of the user text. */
 void offpeak_fingerprints(const uint8_t *decides, int64_t decides_bytes, const uint8_t *systems,
                           const int32_t *system_ends, const uint8_t *users, const int32_t *user_ends, int64_t count,
@@ -89,7 +92,7 @@ void offpeak_fingerprints(const uint8_t *decides, int64_t decides_bytes, const u
     hash_more(&before, decides, decides_bytes);
     for (int64_t row = 0; row < count; row++) {
         Hash hash = before;
-        if (systems) {
+        if (system_ends) {
             uint64_t bytes = (uint64_t)(system_ends[row + 1] - system_ends[row]);
             uint8_t length[8];
             memcpy(length, &bytes, 8);

@@ -45,8 +45,8 @@ def lines(parts: Sequence[bytes | pa.Array], count: int, size: int) -> pa.Buffer
 
     made = pa.allocate_buffer(size)
     given = (PartOfC * len(parts))(*map(_part, parts))
-    written = _library().offpeak_lines(given, len(parts), count, made.address)
-    assert written == size, f"{written:,} bytes of lines were written into room for {size:,}"
+    written = _library().offpeak_lines(given, len(parts), count, made.address, size)
+    assert written == size, f"{written:,} bytes of lines (-1: too many) in room for {size:,}"
     return made
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from offpeak.arrays import integers
 from offpeak.blocks import Block
 from offpeak.compiled.nodes import Object, Whole
-from offpeak.compiled.reading import Reader
+from offpeak.compiled.reading import MOST_BYTES, Reader
 from offpeak.providers.plain import Plains
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ def counts_of(*names: str, **inner: Object) -> Object:
 
 
 def plains(reader: Reader | None, lines: Block, usage: Callable[[Counts], np.ndarray]) -> Plains | None:
-    """What the reader takes of the lines, `usage` made of its counts; None without a reader.
+    """What the reader takes of the lines, `usage` made of its counts; None without a reader, or where
+    there are more of them than it takes.
 
     Its other columns are `custom_id`, `model` and `value`.
     """
     import numpy as np
 
-    if reader is None or not len(lines):
+    if reader is None or not len(lines) or int(lines.ends[-1]) > MOST_BYTES:
         return None
     found = reader.read(lines)
     columns = dict(found.columns)
