@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FOREIGN, NAMELESS = -1, -2
 """Places of an id that is none of this shard's, and of no id at all."""
+_ODD = 0x9E3779B97F4A7C15
 
 
 class Claims:
@@ -29,8 +30,14 @@ class Claims:
         self._bytes = np.diff(offsets_of(sent))
         self._longest = int(self._bytes.max(initial=0))
         _, names = _behind(b"", sent, self._longest)
-        self._order = np.argsort(names, kind="stable")
+        keys = _mixed(names)
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
         self._names = names[self._order]
+        self._are_mixed = not (np.diff(self._keys) == 0).any()
+        if not self._are_mixed:
+            self._order = np.argsort(names, kind="stable")
+            self._keys = self._names = names[self._order]
         self._bytes = self._bytes[self._order]
 
     def places(self, custom_ids: pa.Array) -> np.ndarray:
@@ -43,7 +50,8 @@ class Claims:
         found[sizes == 0] = NAMELESS
         if not len(self._names) or not len(sizes):
             return found
-        at = np.minimum(np.searchsorted(self._names, names), len(self._names) - 1)
+        keys = _mixed(names) if self._are_mixed else names
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._names) - 1)
         # numpy's bytes end where nothing but NUL follows: the length tells them from a name that has these too
         ours &= (self._names[at] == names) & (self._bytes[at] == sizes - len(self._prefix))
         found[ours] = self._order[at[ours]]
@@ -53,9 +61,12 @@ class Claims:
         """A bool for each place, in the order of the lines: whether it is a request that had no result so far."""
         import numpy as np
 
-        if (places >= 0).all() and self._open[places].all() and len(np.unique(places)) == len(places):
+        if (places >= 0).all() and self._open[places].all():
+            before = np.count_nonzero(self._open)
             self._open[places] = False
-            return np.ones(len(places), bool)
+            if before - np.count_nonzero(self._open) == len(places):
+                return np.ones(len(places), bool)
+            self._open[places] = True  # one is there twice
         return np.array([self._claimed(place) for place in places.tolist()], bool)
 
     def fingerprints(self, places: np.ndarray) -> pa.Array:
@@ -92,3 +103,15 @@ def _behind(prefix: bytes, names: pa.Array, longest: int) -> tuple[np.ndarray, n
     begin_so = np.array([one.startswith(prefix) for one in raw], bool)
     # numpy gives each the room of the longest: one that is nobody's must not make all of them large
     return begin_so, np.array([one[start:] if len(one) <= start + longest else b"" for one in raw], np.bytes_)
+
+
+def _mixed(names: np.ndarray) -> np.ndarray:
+    """A number of 64 bits for each of the names, numpy's bytes; whatever room an array has, the same for a name."""
+    import numpy as np
+
+    words = -(-names.dtype.itemsize // 8)
+    whole = np.ascontiguousarray(names.astype((np.bytes_, 8 * words))).view("<u8").reshape(len(names), words)
+    mixed = np.zeros(len(names), np.uint64)
+    for place in range(words):
+        mixed += whole[:, place] * np.uint64(pow(_ODD, place + 1, 2**64))
+    return mixed

@@ -118,7 +118,9 @@ def costs(price: Price | None, usage: np.ndarray, route: Route) -> np.ndarray | 
     above = usage[:, 0] > (usage[:, 0].max(initial=0) if step is None else step.above_tokens)
     if usage.size and int(tokens.max()) * int(whole_long.max()) * 5 > np.iinfo(np.int64).max:
         raise OverflowError(f"{int(tokens.max()):,} tokens of one request are more than can be priced")
-    made = np.where(above, tokens @ whole_long, tokens @ whole)
+    made = tokens @ whole
+    if above.any():
+        made[above] = tokens[above] @ whole_long
     return _half_even(made, 10 ** (digits - 9))
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
-from offpeak.arrays import listed, numbers, texts
+from offpeak.arrays import flags, listed, texts
 from offpeak.claims import Claims
-from offpeak.providers.provider import Batch
+from offpeak.overlap import ahead
+from offpeak.providers.provider import Batch, Reply
 from offpeak.results import Answered, Result, Tally, judge
 from offpeak.states import BatchStatus, Outcome
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from offpeak.blocks import Block
@@ -21,6 +25,20 @@ if TYPE_CHECKING:
     from offpeak.workload import Workload
 
 _WITHOUT_RESULT = {BatchStatus.EXPIRED: Outcome.EXPIRED, BatchStatus.CANCELLED: Outcome.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """The lines of a block, as far as they are read without knowing what was sent."""
+
+    plains: Plains
+    """Answers that keep to their schema, most of all lines."""
+    columns: Sequence[pa.Array]
+    """What they say, as the answer's columns."""
+    odd: np.ndarray
+    """The places of all other lines, ascending."""
+    replies: Sequence[Reply]
+    """Of those, each as the provider's own reader has it."""
 
 
 def reconcile(
@@ -32,10 +50,8 @@ def reconcile(
     or shares the fate of its batch. Plain answers come many at once, all others one by one.
     """
     claims = Claims(sent, tag, tally)
-    for block in blocks:
-        with _uncollected():
-            found = _read_block(workload, block, claims)
-        yield from found
+    for read in ahead(_read_block(workload, block) for block in blocks):
+        yield from _claimed(workload, read, claims)
     outcome = _WITHOUT_RESULT.get(batch.status, Outcome.MISSING)
     for fingerprint in claims.left():
         yield Result(
@@ -59,45 +75,44 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _read_block(workload: Workload, block: Block, claims: Claims) -> list[Answered | Result]:
+def _read_block(workload: Workload, block: Block) -> _Read:
+    """Keeps nothing of the block: the next one is read into its buffer while this one's results are used."""
     import numpy as np
 
-    plains = workload.provider.plain(block, workload.form.form.dimensions)
-    odd = np.setdiff1d(np.arange(len(block)), plains.places, assume_unique=True)
-    replies = [workload.provider.parse(block[place]) for place in odd.tolist()]
-    requests = np.empty(len(block), np.int64)
+    with _uncollected():
+        plains = workload.provider.plain(block, workload.form.form.dimensions)
+        answers = workload.form.read_column(plains.values)
+        if answers.problems:
+            keeps = np.ones(len(plains.places), bool)
+            keeps[list(answers.problems)] = False
+            plains = plains.at(keeps)
+        is_odd = np.ones(len(block), bool)
+        is_odd[plains.places] = False
+        odd = np.flatnonzero(is_odd)
+        replies = [workload.provider.parse(block[place]) for place in odd.tolist()]
+    return _Read(plains=plains, columns=answers.columns, odd=odd, replies=replies)
+
+
+def _claimed(workload: Workload, read: _Read, claims: Claims) -> Iterator[Answered | Result]:
+    """Of what was read, what is the first result of a request."""
+    import numpy as np
+
+    plains, columns, odd = read.plains, read.columns, read.odd
+    requests = np.empty(len(plains.places) + len(odd), np.int64)
     requests[plains.places] = claims.places(plains.custom_ids)
-    requests[odd] = claims.places(texts(reply.custom_id for reply in replies))
+    requests[odd] = claims.places(texts(reply.custom_id for reply in read.replies))
     firsts = claims.claim(requests)
-    if not firsts.all():
-        plains = plains.at(firsts[plains.places])
-        replies = [reply for reply, is_first in zip(replies, firsts[odd], strict=True) if is_first]
-        odd = odd[firsts[odd]]
-    prints = listed(claims.fingerprints(requests[odd]))
-    found: list[Answered | Result] = [
-        judge(workload, fingerprint, reply) for fingerprint, reply in zip(prints, replies, strict=True)
-    ]
-    if len(plains.places):
-        found += _judge_plain(workload, plains, block, claims.fingerprints(requests[plains.places]))
-    return found
-
-
-def _judge_plain(
-    workload: Workload, plains: Plains, block: Block, prints: pa.Array
-) -> Iterator[Answered | Result]:
-    """Many plain answers as `judge` judges each; `prints` are their fingerprints."""
-    import numpy as np
-
-    found = workload.form.read_column(plains.values)
-    problems = np.array(sorted(found.problems), np.int64)
-    good = np.setdiff1d(np.arange(len(plains.places)), problems, assume_unique=True)
-    kept = plains.at(good) if len(problems) else plains
+    ours = firsts[odd]
+    prints = listed(claims.fingerprints(requests[odd[ours]]))
+    for fingerprint, reply in zip(prints, compress(read.replies, ours), strict=True):
+        yield judge(workload, fingerprint, reply)
+    kept = firsts[plains.places]
+    if not kept.all():
+        plains = plains.at(kept)
+        columns = [column.filter(flags(kept)) for column in columns]
     yield Answered(
-        fingerprints=prints.take(numbers(good)) if len(problems) else prints,
-        models=kept.models,
-        usage=kept.usage,
-        columns=found.columns,
+        fingerprints=claims.fingerprints(requests[plains.places]),
+        models=plains.models,
+        usage=plains.usage,
+        columns=columns,
     )
-    for at in problems.tolist():
-        reply = workload.provider.parse(block[plains.places[at]])
-        yield judge(workload, prints[at].as_py(), reply)

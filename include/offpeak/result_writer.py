@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offpeak.answer_columns import column_of
 from offpeak.arrays import dollars, float_vectors, listed, numbers, texts, with_nulls
+from offpeak.overlap import behind
 from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_options, result_schema
 from offpeak.rounds import Again, again
 from offpeak.states import Outcome
@@ -35,7 +37,11 @@ class ResultWriter:
         self._tally = tally
         self._origin = origin
         self._schema = result_schema(workload)
-        self._writer = pq.ParquetWriter(path, self._schema, **result_options(self._schema))
+        self._open = ExitStack()
+        self._writer = self._open.enter_context(
+            pq.ParquetWriter(path, self._schema, **result_options(self._schema))
+        )
+        self._behind = self._open.enter_context(behind())
         self._rows: list[tuple[Result, Decimal | None]] = []
         self._rows_bytes = 0
         self._columns: list[pa.RecordBatch] = []
@@ -45,11 +51,9 @@ class ResultWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        try:
+        with self._open:
             self._flush()
             self._write()
-        finally:
-            self._writer.close()
 
     def add(self, result: Result) -> None:
         """Count the result, price it and write it."""
@@ -135,7 +139,7 @@ class ResultWriter:
         import pyarrow as pa
 
         if self._columns:
-            self._writer.write_table(pa.Table.from_batches(self._columns))
+            self._behind.call(self._writer.write_table, pa.Table.from_batches(self._columns))
         self._columns.clear()
         self._columns_rows = self._columns_bytes = 0
 

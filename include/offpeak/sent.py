@@ -6,6 +6,7 @@ without one (of a later round) is read line by line.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from offpeak.arrays import fixed_texts, listed, texts
+from offpeak.arrays import fixed_texts, mask_of, texts
 from offpeak.blocks import lines_of
 from offpeak.requests import read_custom_id
 from offpeak.shards import index_of
@@ -60,18 +61,22 @@ class Sent:
 
     def lines(self, wanted: Collection[str]) -> Iterator[Line]:
         """The lines of these fingerprints, in the order of the file."""
+        import numpy as np
+        import pyarrow.compute as pc
+
         index = self._index
         if index is None:
             yield from (line for line in self._all() if line.fingerprint in wanted)
             return
-        ends = index["end"].tolist()
+        ends = index["end"]
+        prints = self.fingerprints()
+        places = np.flatnonzero(mask_of(pc.is_in(prints, texts(wanted)))).tolist()
         path = self._stack.enter_context(self.store.reading(self.file))
         with path.open("rb", buffering=0) as file:
-            for place, fingerprint in enumerate(listed(self.fingerprints())):
-                if fingerprint in wanted:
-                    start = ends[place - 1] if place else 0
-                    file.seek(start)
-                    yield Line(fingerprint, file.read(ends[place] - start).removesuffix(b"\n"))
+            for place in places:
+                start = int(ends[place - 1]) if place else 0
+                raw = os.pread(file.fileno(), int(ends[place]) - start, start)
+                yield Line(prints[place].as_py(), raw.removesuffix(b"\n"))
 
     @cached_property
     def _index(self) -> np.ndarray | None:
