@@ -10,31 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offpeak.arrays import dollars, integers, text
+from offpeak.arrays import dollars, text
 from offpeak.errors import ReconcileError
-from offpeak.files_sql import files_sql, literal, narrowly
-from offpeak.joined import (
-    DEAD_COLUMNS,
-    FILE,
-    ORDINAL,
-    PLACE,
-    SUMMED,
-    dead_letters_query,
-    open_files,
-    places,
-    places_query,
-)
+from offpeak.joined import SUMMED, At, Places
 from offpeak.layout import layout_of
+from offpeak.letters import DEAD_LETTERS, Letters
 from offpeak.overlap import ahead
 from offpeak.results import result_schema, staged_options
-from offpeak.row_files import RowFiles, Rows
+from offpeak.row_files import RowFiles, Rows, batches
 from offpeak.states import Outcome
-from offpeak.tables.columns import carried_schema, rows_per_batch
+from offpeak.tables.columns import carried_schema, rows_per_batch, write_rows
 from offpeak.tables.table import PROVENANCE
 from offpeak.vector_files import VectorFiles
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
     from offpeak.ledger import Run
@@ -43,7 +32,6 @@ if TYPE_CHECKING:
     from offpeak.workload import Workload
 
 STAGED = "staged.parquet"
-DEAD_LETTERS = "dead_letters.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +53,11 @@ def assemble(workload: Workload, site: Site, run: Run) -> Assembled:
     folder = str(run.facts["folder"])
     with tempfile.TemporaryDirectory(prefix="offpeak-assemble-") as place:
         work = Path(place)
-        with _inputs(workload, site, folder, work) as inputs, files_sql(work) as sql:
-            open_files(sql, inputs.files, inputs.results)
-            _write_places(sql, inputs, work, run)
-            staged = _write_staged(inputs, work, run.run_id)
-            _reconcile_staged(run, staged.rows, places(sql, inputs.layout.key))
+        with _inputs(workload, site, folder, work) as inputs:
+            places = _places(inputs, work, run)
+            staged = _write_staged(inputs, places, work, run.run_id)
+            _reconcile_staged(run, staged.rows, _placed(inputs))
             _reconcile(run, staged.outcomes)
-            _write_dead_letters(sql, workload.rows.key, work)
         for name in (STAGED, DEAD_LETTERS):
             site.store.put(work / name, f"{folder}/{name}")
     outcomes = {str(name): count for name, count in staged.outcomes.items()}
@@ -102,7 +88,7 @@ def _inputs(workload: Workload, site: Site, folder: str, work: Path) -> Iterator
         results = [stack.enter_context(site.store.reading(name)) for name in names]
         if not results:
             results = [work / "no_results.parquet"]
-            pq.write_table(result_schema(workload).empty_table(), results[0])
+            write_rows([], result_schema(workload), results[0])
         yield _Inputs(files=files, results=results, layout=layout_of(workload, pq.read_schema(files["rows"])))
 
 
@@ -114,34 +100,41 @@ class _Staged:
     """Of all rows, the ones that were not written included."""
 
 
-def _write_places(sql: duckdb.DuckDBPyConnection, inputs: _Inputs, work: Path, run: Run) -> None:
-    """Where each row's result is, in the order of the input."""
-    import pyarrow.parquet as pq
-
-    query = places_query(carries=pq.read_metadata(inputs.files["carried"]).num_rows > 0)
-    narrowly(sql, f"COPY ({query}) TO {literal(work / _PLACES)} (FORMAT parquet)")
-    found, rows = (pq.read_metadata(path).num_rows for path in (work / _PLACES, inputs.files["rows"]))
-    if found != rows:
+def _places(inputs: _Inputs, work: Path, run: Run) -> Places:
+    places = Places(inputs.files, inputs.results, work)
+    if places.too_many:
         raise ReconcileError(
-            f"Run {run.run_id}: {rows:,} rows went in, but {found:,} results were found for them: a request has more "
-            f"than one. {_KEPT} {run.facts['folder']}; report this as a bug with that folder."
+            f"Run {run.run_id}: {places.rows:,} rows went in, and {places.too_many:,} results too many were found: a "
+            f"request has more than one of a round. {_KEPT} {run.facts['folder']}; report this as a bug with that "
+            "folder."
         )
+    return places
 
 
-def _write_staged(inputs: _Inputs, work: Path, run_id: str) -> _Staged:
-    """The table's rows, streamed in the order of the input; the ones without an answer are noted in `work`, too."""
-    import pyarrow as pa
+def _placed(inputs: _Inputs) -> int:
+    """How many rows belong into the table, whatever came back: those with a key of their own."""
+    import pyarrow.compute as pc
+
+    key, count = inputs.layout.key, 0
+    plan = batches(inputs.files["plan"], ["decision"])
+    for (_, rows), (_, decided) in zip(batches(inputs.files["rows"], [key]), plan, strict=True):
+        own = pc.not_equal(decided["decision"], text("duplicate"))
+        count += pc.and_(own, rows[key].is_valid()).true_count
+    return count
+
+
+def _write_staged(inputs: _Inputs, places: Places, work: Path, run_id: str) -> _Staged:
+    """The table's rows, streamed in the order of the input, and the dead letters."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     schema = inputs.layout.schema
     staged = _Staged()
-    notes = pa.schema([(name, pa.int64() if name == ORDINAL else pa.string()) for name in DEAD_COLUMNS])
     with (
         pq.ParquetWriter(work / STAGED, schema, **staged_options(schema, inputs.layout.key)) as writer,
-        pq.ParquetWriter(work / _DEAD, notes, compression="zstd") as dead,
+        Letters(work, inputs.files["rows"], inputs.results, inputs.layout.key) as letters,
     ):
-        for made in ahead(_joined(inputs, work, run_id)):
+        for made, at in ahead(_joined(inputs, places, work, run_id)):
             staged.outcomes.update(_counted(made["_outcome"]))
             placed = pc.and_(
                 pc.not_equal(made["_decision"], text("duplicate")), made[inputs.layout.key].is_valid()
@@ -149,14 +142,12 @@ def _write_staged(inputs: _Inputs, work: Path, run_id: str) -> _Staged:
             table = _only(made, placed).select(schema.names).cast(schema)
             writer.write_table(table)
             staged.rows += table.num_rows
-            other = pc.not_equal(made["_outcome"], text(Outcome.ANSWERED))
-            if (without := _only(made, pc.or_kleene(other, made["_outcome"].is_null()))).num_rows:
-                dead.write_table(without.select(notes.names).cast(notes))
+            letters.add(made, at)
     return staged
 
 
-def _joined(inputs: _Inputs, work: Path, run_id: str) -> Iterator[pa.Table]:
-    """Every row of the run in the order of the input: the columns of the table and DEAD_COLUMNS, in batches."""
+def _joined(inputs: _Inputs, places: Places, work: Path, run_id: str) -> Iterator[tuple[pa.Table, At]]:
+    """Every row of the run in the order of the input: the columns of the table and `_decision`, in batches."""
     import pyarrow as pa
 
     layout = inputs.layout
@@ -166,18 +157,21 @@ def _joined(inputs: _Inputs, work: Path, run_id: str) -> Iterator[pa.Table]:
     elsewhere = {"_fingerprint"} | ({vector.name} if vector else set())
     found = pa.schema([field for field in carried_schema(layout) if field.name not in elsewhere])
     files = [*inputs.results, inputs.files["carried"]]
-    rows = Rows(inputs.files["rows"], [ORDINAL, *own, "_fingerprint"])
-    plan, places = Rows(inputs.files["plan"], ["decision"]), Rows(work / _PLACES)
+    rows = Rows(inputs.files["rows"], [*own, "_fingerprint"])
+    plan = Rows(inputs.files["plan"], ["decision"])
     results = RowFiles(files, found, work)
     # a batch is made while the one before it is written, and vectors take twice their room for that
     held_rows = rows_per_batch(layout.schema) // (4 if vector else 2)
     with _vectors(vector, files, work) as vectors:
-        while (at := places.take(held_rows).combine_chunks()).num_rows:
-            there = [integers(at[name].combine_chunks()) for name in (FILE, PLACE)]
+        while count := len((at := places.take(held_rows)).files):
             made = _decided(
-                rows.take(len(at)), plan.take(len(at))["decision"], results.take(*there), at, run_id
+                rows.take(count),
+                plan.take(count)["decision"],
+                results.take(at.files, at.places),
+                at.summed,
+                run_id,
             )
-            yield made.append_column(vector, vectors.take(*there)) if vectors else made
+            yield (made.append_column(vector, vectors.take(at.files, at.places)) if vectors else made), at
 
 
 @contextmanager
@@ -190,7 +184,11 @@ def _vectors(field: pa.Field | None, paths: Sequence[Path], work: Path) -> Itera
 
 
 def _decided(
-    rows: pa.Table, decisions: pa.ChunkedArray, found: pa.Table, places: pa.Table, run_id: str
+    rows: pa.Table,
+    decisions: pa.ChunkedArray,
+    found: pa.Table,
+    summed: Mapping[str, pa.Array],
+    run_id: str,
 ) -> pa.Table:
     """The rows with what was found for them, as their decisions say.
 
@@ -202,7 +200,7 @@ def _decided(
 
     columns = {name: found[name] for name in found.column_names}
     for name in SUMMED:
-        columns[name] = pc.coalesce(places[name], columns[name])
+        columns[name] = pc.coalesce(summed[name], columns[name])
     asked = pc.equal(decisions, text("ask"))
     columns["_cost_usd"] = pc.if_else(asked, columns["_cost_usd"], dollars(np.zeros(1, np.int64))[0])
     columns["_run"] = pc.coalesce(columns["_run"], text(run_id))
@@ -226,14 +224,6 @@ def _only(table: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
     return table.slice(0, count) if count in (0, table.num_rows) else table.filter(wanted)
 
 
-def _write_dead_letters(sql: duckdb.DuckDBPyConnection, key: str, work: Path) -> None:
-    """Every row without an answer, with what is needed to look into it and to ask it again."""
-    sql.execute(
-        f"""COPY ({dead_letters_query(key, work / _DEAD)})
-            TO {literal(work / DEAD_LETTERS)} (FORMAT parquet, COMPRESSION zstd)"""
-    )
-
-
 def _reconcile(run: Run, outcomes: Mapping[str | None, int]) -> None:
     """Rows in = outcomes out, each with exactly one."""
     expected = int(run.facts["rows"])
@@ -253,8 +243,4 @@ def _reconcile_staged(run: Run, rows: int, placed: int) -> None:
         )
 
 
-_PLACES = "places.parquet"
-"""For every row, what `places_query` gives."""
-_DEAD = "dead.parquet"
-"""Which rows have no answer, of DEAD_COLUMNS."""
 _KEPT = "Nothing was published, and nothing more is billed. The results are kept in"

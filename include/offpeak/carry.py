@@ -6,14 +6,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offpeak.files_sql import literal, quoted
+from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.layout import layout_of
 from offpeak.states import RunState
-from offpeak.tables.columns import carried_schema
+from offpeak.tables.columns import carried_schema, write_rows
 from offpeak.tables.table import PROVENANCE, Layout
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
     from offpeak.site import Site
@@ -24,9 +23,7 @@ LOOK_BACK_RUNS = 20
 """So many of a workload's latest unpublished runs are searched for paid answers."""
 
 
-def carry(
-    workload: Workload, site: Site, sql: duckdb.DuckDBPyConnection, work: Path, *, wanted: Path
-) -> None:
+def carry(workload: Workload, site: Site, work: Path, *, wanted: Path) -> None:
     """Write carried.parquet: for each wanted request that was answered before, its answer and provenance.
 
     `wanted` has their fingerprints, as OpenTable.answered takes them; rows.parquet in `work` is the run's. The
@@ -47,7 +44,8 @@ def carry(
         ]
         usable = [str(path) for path in files if _has(pq.read_schema(path), carried_schema(layout))]
         if usable:
-            sql.execute(_union(layout, work, usable, wanted))
+            with files_sql(work) as sql:
+                sql.execute(_union(layout, work, usable, wanted))
         else:
             (work / "published.parquet").rename(work / "carried.parquet")
 
@@ -57,7 +55,7 @@ def carry_nothing(workload: Workload, work: Path) -> None:
     import pyarrow.parquet as pq
 
     layout = layout_of(workload, pq.read_schema(work / "rows.parquet"))
-    pq.write_table(carried_schema(layout).empty_table(), work / "carried.parquet")
+    write_rows([], carried_schema(layout), work / "carried.parquet")
 
 
 def _has(found: pa.Schema, wanted: pa.Schema) -> bool:

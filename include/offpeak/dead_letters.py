@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from offpeak.assemble import DEAD_LETTERS
 from offpeak.errors import SpecError
 from offpeak.files_sql import files_sql, literal
+from offpeak.letters import DEAD_LETTERS
 from offpeak.states import Outcome
 from offpeak.store import Store
 

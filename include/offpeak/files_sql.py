@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = "256MB"
 """What the engine may hold before it spills to disk."""
-NARROW_LIMIT = "96MB"
-"""The same while it works on a few narrow columns only, as far as that is enough."""
 
 
 @contextmanager
@@ -35,21 +33,6 @@ def files_sql(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
-
-
-def narrowly(sql: duckdb.DuckDBPyConnection, *statements: str) -> None:
-    """Run each statement within NARROW_LIMIT, or what does not fit there within MEMORY_LIMIT."""
-    import duckdb
-
-    for statement in statements:
-        sql.execute(f"SET memory_limit = {literal(NARROW_LIMIT)}")
-        try:
-            sql.execute(statement)
-        except duckdb.OutOfMemoryException:  # nothing of it was done
-            sql.execute(f"SET memory_limit = {literal(MEMORY_LIMIT)}")
-            sql.execute(statement)
-        finally:
-            sql.execute(f"SET memory_limit = {literal(MEMORY_LIMIT)}")
 
 
 def quoted(name: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 from offpeak.arrays import text
 from offpeak.canary import canary_requests
 from offpeak.carry import LOOK_BACK_RUNS, carry, carry_nothing
+from offpeak.decisions import Marks, decide, decisions, mark
 from offpeak.errors import InputError, SpecError
-from offpeak.files_sql import files_sql, literal, narrowly, quoted
 from offpeak.lines import Lines
 from offpeak.overlap import ahead
 from offpeak.quota import Quota
-from offpeak.row_files import Rows
+from offpeak.row_files import Rows, RowsAt
 from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
 from offpeak.site import account_of
@@ -33,7 +33,6 @@ from offpeak.spool import Spooled, spool
 from offpeak.states import RunState
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
     from offpeak.ledger import Run
@@ -85,39 +84,36 @@ def make_plan(
     with tempfile.TemporaryDirectory(prefix="offpeak-plan-") as place:
         work = Path(place)
         spooled = spool(workload, opening, work / "rows.parquet", limit)
-        with files_sql(work) as sql:
-            _mark(sql, work, workload.rows.key)
-            _refuse_too_many_bad(sql, workload, spooled)
-            if again:
-                carry_nothing(workload, work)
-            else:
-                carry(workload, site, sql, work, wanted=work / "rows.parquet")
-            return write_plan(workload, site, run, sql, spooled)
+        marks = mark(spooled.path, workload.rows.key, spooled.rows, work)
+        _refuse_too_many_bad(workload, spooled, marks)
+        if again:
+            carry_nothing(workload, work)
+        else:
+            carry(workload, site, work, wanted=spooled.path)
+        decide(marks, work / "carried.parquet", work / "plan.parquet", work)
+        return write_plan(workload, site, run, spooled, marks.first_bad)
 
 
-def write_plan(
-    workload: Workload, site: Site, run: Run, sql: duckdb.DuckDBPyConnection, spooled: Spooled
-) -> Plan:
-    """Decide over the spooled rows and what is carried, beside each other in one folder; cut the shards and put
-    everything into the store. `sql` has the table `marks`: what kind each row is."""
+def write_plan(workload: Workload, site: Site, run: Run, spooled: Spooled, first_bad: Sequence[int]) -> Plan:
+    """Cut the shards and put everything into the store. rows.parquet, plan.parquet and carried.parquet lie in one
+    folder; `first_bad` are a few of the rows that cannot be asked."""
     # two planners of one run never share a folder: the ledger decides whose plan counts
     folder, work = f"{run_folder(run)}/plan-{secrets.token_hex(3)}", spooled.path.parent
-    _decide(sql, work)
-    counts = _counts(sql, work)
-    canary = _canary(workload, site, run, counts.get("ask", 0))
+    counts = decisions(work / "plan.parquet")
+    canary = _canary(workload, site, run, counts["ask"])
     shards = _write_shards(workload, site, work, folder, canary)
     plan = Plan(
         folder=folder,
         rows=spooled.rows,
-        asked=counts.get("ask", 0),
-        folded=counts.get("fold", 0),
-        carried=counts.get("carry", 0),
-        bad=counts.get("bad", 0) + counts.get("duplicate", 0),
-        kept=counts.get("keep", 0),
+        asked=counts["ask"],
+        folded=counts["fold"],
+        carried=counts["carry"],
+        bad=counts["bad"] + counts["duplicate"],
+        kept=counts["keep"],
         shards=shards,
         canary=canary is not None,
         key_type=spooled.key_type,
-        bad_examples=tuple(_bad_examples(sql, spooled, 5)),
+        bad_examples=tuple(_examples(spooled, first_bad)),
     )
     for name in ("rows.parquet", "plan.parquet", "carried.parquet"):
         site.store.put(work / name, f"{folder}/{name}")
@@ -138,43 +134,11 @@ def run_folder(run: Run) -> str:
     return f"runs/{run.workload}/{run.interval_key}~{run.edition}"
 
 
-def _mark(sql: duckdb.DuckDBPyConnection, work: Path, key: str) -> None:
-    """`marks`: which rows can be asked; a key's second row cannot. `folds`: what several of them ask alike.
-
-    What is there twice is looked for by short hashes first, a fifth of the memory, and among those by itself.
-    """
-    rows, name = f"read_parquet({literal(work / 'rows.parquet')})", quoted(key)
-    narrowly(
-        sql,
-        f"CREATE TABLE keys AS {_seen_twice(name, rows)}",
-        f"""CREATE TABLE repeated AS
-            SELECT {name} AS key, min(_ordinal) AS first FROM {rows}
-            WHERE hash({name}) IN (FROM keys) GROUP BY {name} HAVING count(*) > 1""",
-        f"""CREATE VIEW marks AS
-            SELECT r._ordinal, r._fingerprint,
-                   CASE WHEN r._ordinal > k.first THEN 'duplicate'
-                        WHEN r._problem IS NOT NULL THEN 'bad' ELSE 'good' END AS kind
-            FROM {rows} r LEFT JOIN repeated k ON r.{name} = k.key""",
-        f"CREATE TABLE requests AS {_seen_twice('_fingerprint', rows)}",
-        """CREATE TABLE folds AS
-           SELECT _fingerprint, min(_ordinal) AS first FROM marks
-           WHERE kind = 'good' AND hash(_fingerprint) IN (FROM requests)
-           GROUP BY _fingerprint HAVING count(*) > 1""",
-    )
-
-
-def _seen_twice(name: str, rows: str) -> str:
-    """Hashes of the values that are there more than once, and perhaps of a few others."""
-    return (
-        f"SELECT hash({name}) AS hash FROM {rows} WHERE {name} IS NOT NULL GROUP BY hash HAVING count(*) > 1"
-    )
-
-
-def _refuse_too_many_bad(sql: duckdb.DuckDBPyConnection, workload: Workload, spooled: Spooled) -> None:
-    bad = _number(sql, "SELECT count(*) FROM marks WHERE kind <> 'good'")
+def _refuse_too_many_bad(workload: Workload, spooled: Spooled, marks: Marks) -> None:
+    bad = spooled.rows - marks.counts["good"]
     if not bad or bad <= workload.max_failed * spooled.rows:
         return
-    listed = "".join(f"\n  - {line}" for line in _bad_examples(sql, spooled, 5))
+    listed = "".join(f"\n  - {line}" for line in _examples(spooled, marks.first_bad))
     raise InputError(
         f"Workload {workload.name}: {bad:,} of {spooled.rows:,} rows cannot be asked, more than its "
         f"max_failed={workload.max_failed:g} allows. Nothing was sent. The first of them:{listed}\n"
@@ -182,40 +146,16 @@ def _refuse_too_many_bad(sql: duckdb.DuckDBPyConnection, workload: Workload, spo
     )
 
 
-def _bad_examples(sql: duckdb.DuckDBPyConnection, spooled: Spooled, count: int) -> list[str]:
-    key = quoted(spooled.key)
-    found = sql.execute(
-        f"""SELECT r._origin, r._number, r.{key}, coalesce(r._problem,
-                   'the key was already used by an earlier row; keys must be unique')
-            FROM read_parquet({literal(spooled.path)}) r JOIN marks m USING (_ordinal)
-            WHERE m.kind IN ('bad', 'duplicate') ORDER BY r._ordinal LIMIT {count}"""
-    ).fetchall()
-    return [
-        f"{origin}, {spooled.unit} {number}{f', key {row_key}' if row_key is not None else ''}: {reason}"
-        for origin, number, row_key, reason in found
-    ]
+def _examples(spooled: Spooled, rows: Sequence[int]) -> Iterator[str]:
+    """What is wrong with these rows, a line for each."""
+    import numpy as np
 
-
-def _decide(sql: duckdb.DuckDBPyConnection, work: Path) -> None:
-    """plan.parquet: `ask` (the first row of each request), `fold`, `carry`, or the row's mark if it is not good.
-
-    Reads `marks`, `folds` and carried.parquet.
-    """
-    carried = literal(work / "carried.parquet")
-    narrowly(
-        sql,
-        f"""COPY (
-              SELECT m._ordinal,
-                     CASE WHEN m.kind <> 'good' THEN m.kind
-                          WHEN c._fingerprint IS NOT NULL THEN 'carry'
-                          WHEN f.first < m._ordinal THEN 'fold' ELSE 'ask' END AS decision
-              FROM marks m
-              LEFT JOIN (SELECT DISTINCT _fingerprint FROM read_parquet({carried})) c
-                     ON m.kind = 'good' AND m._fingerprint = c._fingerprint
-              LEFT JOIN folds f ON m.kind = 'good' AND m._fingerprint = f._fingerprint
-              ORDER BY m._ordinal
-            ) TO {literal(work / "plan.parquet")} (FORMAT parquet)""",
-    )
+    names = ["_origin", "_number", spooled.key, "_problem"]
+    for found in RowsAt(spooled.path, names).take(np.array(rows, np.int64)).to_pylist():
+        origin, number, key, problem = (found[name] for name in names)
+        of_key = "" if key is None else f", key {key}"
+        reason = problem or "the key was already used by an earlier row; keys must be unique"
+        yield f"{origin}, {spooled.unit} {number}{of_key}: {reason}"
 
 
 def _asked(work: Path, slice_rows: int) -> Iterator[pa.RecordBatch]:
@@ -257,18 +197,7 @@ def _quota(workload: Workload, site: Site) -> Quota:
         return Quota()
 
 
-def _counts(sql: duckdb.DuckDBPyConnection, work: Path) -> dict[str, int]:
-    """Rows by decision."""
-    plan = literal(work / "plan.parquet")
-    return dict(sql.execute(f"SELECT decision, count(*) FROM read_parquet({plan}) GROUP BY ALL").fetchall())
-
-
 def _canary(workload: Workload, site: Site, run: Run, asked: int) -> int | None:
     published = site.ledger.runs(workload.name, states=(RunState.PUBLISHED,), limit=LOOK_BACK_RUNS)
     known = any(one.spec.get("asks") == run.spec.get("asks") for one in published)
     return canary_requests(workload.canary, asked=asked, is_new=not known)
-
-
-def _number(sql: duckdb.DuckDBPyConnection, query: str) -> int:
-    ((number,),) = sql.execute(query).fetchall()  # to the end: the connection is free again
-    return int(number)

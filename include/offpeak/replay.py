@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offpeak.asked import asking
-from offpeak.assemble import DEAD_LETTERS, STAGED
+from offpeak.assemble import STAGED
 from offpeak.carry import carry
 from offpeak.dead_letters import ALL, Choice, letters_file
+from offpeak.decisions import EXAMPLES
 from offpeak.earlier import SENT, SENT_SYSTEM, Earlier, texts_again, write_rows_again
 from offpeak.errors import SpecError
 from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.layout import layout_of
+from offpeak.letters import DEAD_LETTERS
 from offpeak.plan import Plan, write_plan
 from offpeak.prompt import Prompt
 from offpeak.results import result_schema
@@ -141,9 +143,10 @@ def plan_replay(workload: Workload, site: Site, run: Run) -> Plan:
         again = texts_again(workload, earlier, frozenset(said["changed"]))
         spooled = write_rows_again(again, site, files, earlier)
         _mark(sql, files)
-        carry(workload, site, sql, files.work, wanted=files.work / "wanted.parquet")
+        carry(workload, site, files.work, wanted=files.work / "wanted.parquet")
         _carry_the_rest(sql, files, workload)
-        plan = write_plan(workload, site, run, sql, spooled)
+        _decide(sql, files.work)
+        plan = write_plan(workload, site, run, spooled, _first_bad(sql))
         _keep(sql, files, workload)
         site.store.put(files.work / "kept.parquet", f"{plan.folder}/{KEPT}")
     return replace(plan, replay_of=earlier.run_id)
@@ -189,7 +192,8 @@ def _choose(sql: duckdb.DuckDBPyConnection, files: Earlier, choice: Choice) -> i
 
 
 def _mark(sql: duckdb.DuckDBPyConnection, files: Earlier) -> None:
-    """`marks` and `folds`, as for every plan, and wanted.parquet: what is asked unless it was answered before."""
+    """`marks`: of what kind each row is; `folds`: what several of them ask alike; wanted.parquet: what is asked
+    unless it was answered before."""
     sql.execute(
         f"""CREATE TABLE asked AS
             SELECT DISTINCT r._fingerprint FROM {files.made("rows.parquet")} r JOIN earlier e USING (_ordinal)
@@ -215,6 +219,31 @@ def _mark(sql: duckdb.DuckDBPyConnection, files: Earlier) -> None:
                   USING (_fingerprint))
             TO {literal(files.work / "wanted.parquet")} (FORMAT parquet)"""
     )
+
+
+def _decide(sql: duckdb.DuckDBPyConnection, work: Path) -> None:
+    """Write plan.parquet (see decisions.py) from `marks`, `folds` and carried.parquet."""
+    sql.execute(
+        f"""COPY (
+              SELECT m._ordinal,
+                     CASE WHEN m.kind <> 'good' THEN m.kind
+                          WHEN c._fingerprint IS NOT NULL THEN 'carry'
+                          WHEN f.first < m._ordinal THEN 'fold' ELSE 'ask' END AS decision
+              FROM marks m
+              LEFT JOIN (SELECT DISTINCT _fingerprint FROM read_parquet({literal(work / "carried.parquet")})) c
+                     ON m.kind = 'good' AND m._fingerprint = c._fingerprint
+              LEFT JOIN folds f ON m.kind = 'good' AND m._fingerprint = f._fingerprint
+              ORDER BY m._ordinal
+            ) TO {literal(work / "plan.parquet")} (FORMAT parquet)"""
+    )
+
+
+def _first_bad(sql: duckdb.DuckDBPyConnection) -> list[int]:
+    found = sql.execute(
+        f"""SELECT _ordinal FROM marks WHERE kind IN ('bad', 'duplicate')
+            ORDER BY _ordinal LIMIT {EXAMPLES}"""
+    ).fetchall()
+    return [ordinal for (ordinal,) in found]
 
 
 def _carry_the_rest(sql: duckdb.DuckDBPyConnection, files: Earlier, workload: Workload) -> None:

@@ -7,7 +7,7 @@ rows are taken last (for vectors see vector_files.py).
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 READ_ROWS = 4_096
 UNPACK_ROWS = 16_384
+BATCH_ROWS = 16_384
 
 
 class Rows:
@@ -50,6 +51,46 @@ class Rows:
             parts.append(part)
             count -= part.num_rows
         return pa.Table.from_batches(parts, self._schema)
+
+
+def batches(path: Path, names: list[str]) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+    """Some columns of a Parquet file in batches, each with the number of its first row."""
+    rows, start = Rows(path, names), 0
+    while (batch := rows.take(BATCH_ROWS)).num_rows:
+        yield start, {name: batch[name].combine_chunks() for name in names}
+        start += batch.num_rows
+
+
+class RowsAt:
+    """The columns `names` of single rows of a Parquet file, by their numbers, in ascending order over all calls."""
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._names = list(names)
+        self._file = pq.ParquetFile(path, pre_buffer=False)
+        self._schema = _selected(self._file.schema_arrow, names)
+        groups = range(self._file.num_row_groups)
+        self._starts = np.cumsum([0, *(self._file.metadata.row_group(one).num_rows for one in groups)])
+        self._group, self._held = -1, pa.Table.from_batches([], self._schema)
+
+    def take(self, rows: np.ndarray) -> pa.Table:
+        """The rows with these numbers, ascending, int64. IndexError for one behind the end."""
+        import numpy as np
+        import pyarrow as pa
+
+        groups = np.searchsorted(self._starts, rows, "right") - 1
+        parts = []
+        for group in np.unique(groups).tolist():
+            if group != self._group:
+                if group >= self._file.num_row_groups:
+                    raise IndexError(f"The file has {self._starts[-1]:,} rows, and no row {rows.max():,}.")
+                self._group = group
+                self._held = self._file.read_row_group(group, self._names).select(self._names)
+            parts.append(self._held.take(numbers(rows[groups == group] - self._starts[group])))
+        return pa.concat_tables([self._held.slice(0, 0), *parts])
 
 
 def _selected(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:

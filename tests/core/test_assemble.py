@@ -204,7 +204,7 @@ def test_an_answer_carried_twice_stops_the_run(at: Site) -> None:
     assert second.decisions() == ["carry"]
     carried = pq.ParquetFile(second.file("carried.parquet")).read()
     pq.write_table(pa.concat_tables([carried, carried]), second.file("carried.parquet"))
-    with pytest.raises(ReconcileError, match="1 rows went in, but 2 results were found"):
+    with pytest.raises(ReconcileError, match="1 rows went in, and 1 results too many were found"):
         assembled(second)
 
 

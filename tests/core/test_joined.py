@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offpeak import Prompt, Vector, files_sql, row_files
+from offpeak import Prompt, Vector, matching, row_files
 from offpeak import assemble as assembling
 from offpeak.assemble import assemble
 from offpeak.errors import ReconcileError
@@ -246,6 +246,8 @@ def _small_batches() -> Iterator[None]:
         patch.setattr(assembling, "rows_per_batch", lambda _: 8)
         patch.setattr(row_files, "UNPACK_ROWS", 2)
         patch.setattr(row_files, "READ_ROWS", 3)
+        patch.setattr(row_files, "BATCH_ROWS", 5)
+        patch.setattr(matching, "PART_RECORDS", 4)
         yield
 
 
@@ -286,20 +288,3 @@ def test_a_result_too_many_or_too_few_stops_the_run_before_anything_is_in_its_fo
     with pytest.raises(ReconcileError, match="Nothing was published"):
         assemble(of, at, run_of(at, len(made.rows)))
     assert at.store.names("run/staged.parquet") == at.store.names("run/dead_letters.parquet") == []
-
-
-def test_what_does_not_fit_into_the_narrow_limit_has_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files_sql, "NARROW_LIMIT", "1MB")
-    file = tmp_path / "wide.csv"
-    wide = f"COPY (SELECT string_agg(md5(i::VARCHAR), '') FROM range(300000) t(i)) TO '{file}' (HEADER false)"
-    with files_sql.files_sql(tmp_path) as sql:
-        sql.execute("SET memory_limit = '1MB'")
-        with pytest.raises(duckdb.OutOfMemoryException):
-            sql.execute(wide)
-        files_sql.narrowly(sql, "CREATE TABLE few AS SELECT 1 AS n", wide)
-        ((limit,),) = sql.execute("SELECT current_setting('memory_limit')").fetchall()
-        assert sql.execute("FROM few").fetchall() == [(1,)]
-    assert file.stat().st_size > 32 * 300_000
-    assert limit == "244.1 MiB"  # MEMORY_LIMIT

@@ -33,6 +33,13 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
             connection.close()
 
 
+def engine_errors() -> tuple[type[Exception], ...]:
+    """What the engine raises. Asked for where an error is told: whoever needs no engine does not import it."""
+    import duckdb
+
+    return (duckdb.Error,)
+
+
 def limit(connection: duckdb.DuckDBPyConnection, memory: str = MEMORY_LIMIT) -> None:
     """Bounded memory, UTC, and nothing loaded from elsewhere."""
     connection.execute(f"SET memory_limit = '{memory}'")

@@ -23,7 +23,7 @@ from offpeak.tables.columns import (
     without_login,
     write_rows,
 )
-from offpeak.tables.engine import batches_of, engine, parquet_files, selected
+from offpeak.tables.engine import batches_of, engine, engine_errors, parquet_files, selected
 from offpeak.tables.merge import require_whole
 from offpeak.tables.table import Layout, OpenTable, Published, Staged
 
@@ -306,12 +306,11 @@ class OpenParquet:
 
     @contextmanager
     def _told(self, what: str, still: str = "Nothing was changed") -> Iterator[None]:
-        import duckdb
         import pyarrow as pa
 
         try:
             yield
-        except (OSError, pa.ArrowException, duckdb.Error) as error:
+        except (OSError, pa.ArrowException, *engine_errors()) as error:
             raise TableError(
                 f"The Parquet table {without_login(self.folder.root)} {what}: {str(error).rstrip('.')}. "
                 f"{still}; put right what the message names and run the step again."

@@ -14,7 +14,6 @@ from tests.bench.work import Outcome, Place
 
 def prepare(place: Place) -> None:
     keep_little()  # as each process of Offpeak's begins
-    import duckdb  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
     import offpeak.assemble
