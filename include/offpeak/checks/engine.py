@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from offpeak.checks.expectation import Expectation
 from offpeak.checks.verdict import EXAMPLES
+from offpeak.importing import lazily
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +29,21 @@ class Finding:
     error: str = ""
 
 
+def imported() -> ModuleType:
+    """Great Expectations, which takes seconds to import: scipy and altair, of which few expectations use anything,
+    are loaded when one does. That saves half."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    with lazily("scipy.stats", "altair"):
+        import great_expectations
+        import great_expectations.expectations
+    return great_expectations
+
+
 class Engine:
     """Great Expectations without a project folder, progress bars or telemetry. Making one imports it."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-        import great_expectations
+        great_expectations = imported()
         from great_expectations.data_context.types.base import ProgressBarsConfig
 
         self.version: str = great_expectations.__version__
@@ -94,8 +105,7 @@ def _unhashed() -> Iterator[None]:
 
 def build(expectation: Expectation) -> Any:
     """Great Expectations' own object. Raises ValueError (its validation) for arguments that it refuses."""
-    import great_expectations.expectations as offered
-
+    offered = imported().expectations
     if expectation.own is not None:
         return expectation.own.copy(deep=True)
     return getattr(offered, expectation.type)(**expectation.kwargs, severity=str(expectation.severity))
