@@ -60,6 +60,22 @@ def test_the_hash_is_blake2b_whatever_lies_before(size: int) -> None:
         assert writing.fingerprints(before, None, pa.array([text, text])).to_pylist() == [expected] * 2
 
 
+SIZES = st.sampled_from([0, 1, 20, 63, 64, 127, 128, 129, 255, 256, 257, 300, 5_000])
+
+
+@settings(max_examples=150, deadline=None)
+@given(sizes=st.lists(SIZES, max_size=18), before=st.sampled_from([0, 1, 127, 128, 129, 1_500]))
+@example(sizes=[200_000, *[5] * 40, 0, 300], before=131)
+def test_texts_hashed_side_by_side_have_the_hash_of_each(sizes: list[int], before: int) -> None:
+    texts = [f"{place} " * (1 + size // 2) for place, size in enumerate(sizes)]
+    texts = [text[:size] for text, size in zip(texts, sizes, strict=True)]
+    head = b"d" * before
+    expected = [hashlib.blake2b(head + text.encode(), digest_size=16).hexdigest() for text in texts]
+    column = pa.array(texts, pa.string())
+    assert writing.fingerprints(head, None, column).to_pylist() == expected
+    assert writing.fingerprints(head, None, column, one_by_one=True).to_pylist() == expected
+
+
 def test_lines_that_do_not_fit_their_room_are_a_bug_and_told() -> None:
     column = pa.array(['"'])
     with pytest.raises(AssertionError, match=r"2 bytes of lines .* in room for 3"):

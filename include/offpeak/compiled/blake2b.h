@@ -96,19 +96,22 @@ static void hash_more(Hash *hash, const uint8_t *data, int64_t bytes)
     }
 }
 
-/* The digest as 32 hexadecimal digits. */
-static void hash_end(Hash *hash, uint8_t *digits)
+/* A digest as 32 hexadecimal digits. */
+static void hash_digits(const uint8_t *digest, uint8_t *digits)
 {
     static const char names[] = "0123456789abcdef";
-    uint8_t digest[DIGEST];
-    hash->hashed += (uint64_t)hash->held_bytes;
-    memset(hash->held + hash->held_bytes, 0, (size_t)(HASH_BLOCK - hash->held_bytes));
-    hash_block(hash, hash->held, 1);
-    memcpy(digest, hash->chain, DIGEST);
     for (int place = 0; place < DIGEST; place++) {
         digits[2 * place] = (uint8_t)names[digest[place] >> 4];
         digits[2 * place + 1] = (uint8_t)names[digest[place] & 15];
     }
+}
+
+static void hash_end(Hash *hash, uint8_t *digits)
+{
+    hash->hashed += (uint64_t)hash->held_bytes;
+    memset(hash->held + hash->held_bytes, 0, (size_t)(HASH_BLOCK - hash->held_bytes));
+    hash_block(hash, hash->held, 1);
+    hash_digits((const uint8_t *)hash->chain, digits);
 }
 
 #endif

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 UNITS = tuple(Path(__file__).with_name(name) for name in ("reader.c", "requests.c"))
-SOURCES = (*UNITS, *(Path(__file__).with_name(name) for name in ("vectors.h", "scan.h", "blake2b.h")))
+SOURCES = (
+    *UNITS,
+    *(Path(__file__).with_name(name) for name in ("vectors.h", "scan.h", "blake2b.h", "lanes.h")),
+)
 SWITCH = "OFFPEAK_COMPILED"
 """Environment variable: `no` leaves the compiled code unused, a path names another file of it."""
 
@@ -87,7 +90,7 @@ _AT, _COUNT, _BYTES = ctypes.c_void_p, ctypes.c_int64, ctypes.c_char_p
 _FUNCTIONS = {
     "offpeak_read": (_AT, _AT, _AT, _COUNT, _AT, _BYTES, _AT, _COUNT, _AT),
     "offpeak_line_feeds": (_AT, _COUNT, _AT),
-    "offpeak_fingerprints": (_BYTES, _COUNT, _AT, _AT, _AT, _AT, _COUNT, _AT),
+    "offpeak_fingerprints": (_BYTES, _COUNT, _AT, _AT, _AT, _AT, _COUNT, _AT, ctypes.c_int32),
     "offpeak_escaped_sizes": (_AT, _AT, _COUNT, _AT),
     "offpeak_lines": (_AT, _COUNT, _COUNT, _AT, _COUNT),
 }
