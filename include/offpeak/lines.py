@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from offpeak.arrays import offsets_of
+from offpeak.arrays import offsets_of, texts
 from offpeak.compiled.library import library
 from offpeak.compiled.writing import escaped_sizes
 from offpeak.json_text import escaped
@@ -86,17 +87,23 @@ def _stretches(systems: pa.DictionaryArray) -> Iterator[tuple[int, int, bytes | 
     A stretch has either no system text at all or one in every row: those are lines of different forms.
     """
     import numpy as np
-    import pyarrow.compute as pc
 
     if not len(systems):
         return
-    first = systems.indices[0]
-    if pc.all(pc.equal(systems.indices, first)).as_py():
-        (text,) = escaped(systems.dictionary.take(systems.indices[:1]))
-        yield 0, len(systems), text.as_py()
+    indices = systems.indices
+    places = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset)
+    if (places == places[0]).all():
+        yield 0, len(systems), _escaped(systems.dictionary[int(places[0])].as_py())
         return
-    texts = escaped(systems.dictionary_decode())
-    lengths = np.diff(offsets_of(texts))
+    each = escaped(systems.dictionary_decode())
+    lengths = np.diff(offsets_of(each))
     borders = np.flatnonzero(np.diff(lengths == 0)) + 1
     for start, stop in zip([0, *borders.tolist()], [*borders.tolist(), len(systems)], strict=True):
-        yield start, stop, texts[start:stop] if lengths[start] else b""
+        yield start, stop, each[start:stop] if lengths[start] else b""
+
+
+@lru_cache(maxsize=2)
+def _escaped(system: str) -> bytes:
+    """JSON text without its quotes, of a system text that many slices share."""
+    (text,) = escaped(texts([system]))
+    return bytes(text.as_py())

@@ -91,9 +91,9 @@ class Dealt:
         if self._parts == 1:
             records.tofile(self._files[0])
             return
-        part = names[:, 1] >> np.uint64(65 - self._parts.bit_length())
+        part = (names[:, 1] >> np.uint64(65 - self._parts.bit_length())).astype(np.uint8)
         dealt = records[np.argsort(part, kind="stable")]
-        ends = np.cumsum(np.bincount(part.astype(np.int64), minlength=self._parts))
+        ends = np.cumsum(np.bincount(part, minlength=self._parts))
         for file, records in zip(self._files, np.split(dealt, ends[:-1]), strict=True):
             records.tofile(file)
 
@@ -170,14 +170,12 @@ def _words(column: pa.Array, sizes: np.ndarray) -> np.ndarray:
 
     count, width = len(sizes), -(-int(sizes.max(initial=0)) // 8) * 8
     ends = offsets_of(column)
-    data = np.frombuffer(column.buffers()[2] or b"\0", np.uint8)
+    data = np.frombuffer(column.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
     if width and (sizes == width).all():
-        whole = data[ends[0] : ends[-1]].reshape(count, width)
-    else:
-        inside = np.arange(width) < sizes[:, None]
-        places = np.where(inside, ends[:-1, None] + np.arange(width), 0)
-        whole = np.where(inside, data[places], np.uint8(0))
-    return np.ascontiguousarray(whole).view("<u8")
+        return np.ascontiguousarray(data.reshape(count, width)).view("<u8")
+    whole = np.zeros((count, width), np.uint8)
+    whole[np.arange(width) < sizes[:, None]] = data
+    return whole.view("<u8")
 
 
 def _mixed(words: np.ndarray, sizes: np.ndarray) -> np.ndarray:

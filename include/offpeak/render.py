@@ -17,17 +17,24 @@ if TYPE_CHECKING:
 class Rendered:
     """One template over a slice of rows."""
 
-    texts: pa.Array
-    """A string array, as long as the slice; null where there is a problem."""
+    rows: int
+    each: pa.Array | None = None
+    """A string for each row, null where there is a problem; none at all where it is the same for every row."""
     constant: str | None = None
     """The text, where it is the same for every row."""
     problems: Mapping[int, str] = field(default_factory=dict)
     """By the row's place in the slice: why there is no text."""
 
+    @property
+    def texts(self) -> pa.Array:
+        """A string for each row, also where it is the same for every row."""
+        import pyarrow as pa
+
+        return pa.repeat(text(self.constant or ""), self.rows) if self.each is None else self.each
+
 
 def rendered(template: Template, records: pa.RecordBatch) -> Rendered:
     """The template's text for each record."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     segments = template.segments
@@ -35,14 +42,15 @@ def rendered(template: Template, records: pa.RecordBatch) -> Rendered:
         return _one_by_one(template, records)
     if template.constant:
         said = "".join(str(part) for part in segments)
-        return Rendered(texts=pa.repeat(text(said), records.num_rows), constant=said)
+        return Rendered(rows=records.num_rows, constant=said)
     parts = [
         text(part) if isinstance(part, str) else column_text(records.column(part.name)) for part in segments
     ]
     if len(parts) > 1:
         parts = [pc.binary_join_element_wise(*parts, text(""), null_handling="emit_null")]
     (made,) = parts
-    return Rendered(texts=made, problems=_nulls(made, segments, records) if made.null_count else {})
+    problems = _nulls(made, segments, records) if made.null_count else {}
+    return Rendered(rows=records.num_rows, each=made, problems=problems)
 
 
 def column_text(column: pa.Array) -> pa.Array:
@@ -76,4 +84,4 @@ def _one_by_one(template: Template, records: pa.RecordBatch) -> Rendered:
         if isinstance(said, NullInPrompt):
             problems[row] = str(said)
         made.append(None if isinstance(said, NullInPrompt) else said)
-    return Rendered(texts=texts(made), problems=problems)
+    return Rendered(rows=records.num_rows, each=texts(made), problems=problems)

@@ -50,10 +50,10 @@ class Fingerprints:
         made.update(user.encode())
         return str(made.hexdigest())
 
-    def of_column(self, systems: pa.Array, users: pa.Array, *, system: str | None) -> pa.Array:
+    def of_column(self, systems: pa.Array | None, users: pa.Array, *, system: str | None) -> pa.Array:
         """The fingerprint of each row of two string arrays, as strings; null where the user text is null.
 
-        `system` is the system text where all rows have the same one.
+        `system` is the system text where all rows have the same one, and nothing else is looked at then.
         """
         if library() is not None:
             prints = self._compiled(systems, users, system)
@@ -73,7 +73,7 @@ class Fingerprints:
         prints = fixed_texts(b"".join(digests).hex().encode(), 2 * FINGERPRINT_BYTES)
         return only(users.is_valid(), prints) if users.null_count else prints
 
-    def _compiled(self, systems: pa.Array, users: pa.Array, system: str | None) -> pa.Array:
+    def _compiled(self, systems: pa.Array | None, users: pa.Array, system: str | None) -> pa.Array:
         from offpeak.compiled import writing
 
         if system is None:

@@ -171,7 +171,7 @@ class _Renderer:
         keys = self._key_column(records)
         system, user = rendered(self._system, records), rendered(self._user, records)
         problems = self._problems(keys, system, user)
-        prints = self._fingerprints.of_column(system.texts, user.texts, system=system.constant)
+        prints = self._fingerprints.of_column(system.each, user.texts, system=system.constant)
         if self._apart:
             prints = told_apart(prints, records.column(self._apart))
         systems = _encoded(system)
@@ -227,9 +227,11 @@ class _Renderer:
 
         keys = records.column(self._workload.rows.key)
         kind = keys.type
+        if kind in (pa.string(), pa.int64(), pa.uint64()):
+            return keys
         if pa.types.is_integer(kind):
-            return keys.cast(pa.int64()) if kind != pa.uint64() else keys
-        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            return keys.cast(pa.int64())
+        if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
             return keys.cast(pa.string())
         if pa.types.is_null(kind):
             return keys.cast(pa.string())
@@ -249,7 +251,7 @@ class _Renderer:
         found = {**user.problems, **system.problems, **found}
         constant = None if system.constant is None else len(system.constant.encode())
         sizes = np.diff(offsets_of(user.texts)) + (
-            np.diff(offsets_of(system.texts)) if constant is None else constant
+            np.diff(offsets_of(system.each)) if constant is None else constant
         )
         # only where it could be too long (an escape takes six bytes at most) is it worth measuring
         for row in np.flatnonzero(self._envelope + 6 * sizes.astype(np.int64) > self._room).tolist():
@@ -291,9 +293,9 @@ def _encoded(system: Rendered) -> pa.DictionaryArray:
     import numpy as np
     import pyarrow as pa
 
-    if system.constant is None:
-        return system.texts.dictionary_encode()
-    indices = numbers(np.zeros(len(system.texts), np.int32))
+    if system.each is not None:
+        return system.each.dictionary_encode()
+    indices = numbers(np.zeros(system.rows, np.int32))
     return pa.DictionaryArray.from_arrays(indices, texts([system.constant]))
 
 
