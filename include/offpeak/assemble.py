@@ -15,6 +15,7 @@ from offpeak.errors import ReconcileError
 from offpeak.joined import SUMMED, At, Places
 from offpeak.layout import layout_of
 from offpeak.letters import DEAD_LETTERS, Letters
+from offpeak.memory import give_back
 from offpeak.overlap import ahead
 from offpeak.results import result_schema, staged_options
 from offpeak.row_files import RowFiles, Rows, batches
@@ -55,6 +56,7 @@ def assemble(workload: Workload, site: Site, run: Run) -> Assembled:
         work = Path(place)
         with _inputs(workload, site, folder, work) as inputs:
             places = _places(inputs, work, run)
+            give_back()
             staged = _write_staged(inputs, places, work, run.run_id)
             _reconcile_staged(run, staged.rows, _placed(inputs))
             _reconcile(run, staged.outcomes)

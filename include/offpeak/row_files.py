@@ -9,11 +9,10 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from offpeak.arrays import numbers
+from offpeak.arrays import numbers, with_nulls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,32 +138,16 @@ class RowFiles:
             within = np.searchsorted(source.starts, places[mine], "right") - 1
             batch_of[mine] = source.first + within
             place_in[mine] -= source.starts[within]
-        order = None if (np.diff(batch_of) >= 0).all() else np.argsort(batch_of, kind="stable")
-        if order is not None:
-            batch_of, place_in = batch_of[order], place_in[order]
-        bounds = [0, *(1 + np.flatnonzero(np.diff(batch_of))).tolist(), len(files)]
-        parts = [
-            self._part(int(batch_of[start]), place_in[start:end])
-            for start, end in pairwise(bounds)
-            if start < end
-        ]
-        found = pa.Table.from_batches(parts, self._schema)
+        there = batch_of >= 0
+        needed = np.unique(batch_of[there])
+        batches = [self._batches[number] for number in needed.tolist()]
+        starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        at = starts[np.searchsorted(needed, batch_of)] + place_in
+        rows = with_nulls(numbers(at), None if there.all() else there)
+        found = pa.Table.from_batches(batches, self._schema).take(rows)
         for source in self._unpacked.values():
             source.mapped.madvise(mmap.MADV_DONTNEED)
-        return found if order is None else found.take(numbers(np.argsort(order)))
-
-    def _part(self, number: int, places: np.ndarray) -> pa.RecordBatch:
-        """Rows of one batch; those that follow each other are not copied."""
-        import numpy as np
-        import pyarrow as pa
-
-        if number < 0:
-            columns = [pa.nulls(len(places), field.type) for field in self._schema]
-            return pa.RecordBatch.from_arrays(columns, schema=self._schema)
-        batch = self._batches[number]
-        if (np.diff(places) == 1).all():
-            return batch.slice(int(places[0]), len(places))
-        return batch.take(numbers(places))
+        return found
 
     def _source(self, number: int) -> _Unpacked:
         if number not in self._unpacked:
