@@ -97,7 +97,8 @@ def test_every_valid_answer_fits_its_columns_and_comes_back_as_it_was(value: Eve
         assert back == read[field.name], field.name
     assert read["text"] == value.text
     assert read["money"] == value.money
-    assert read["moment"] == value.moment
+    # an hour that a clock shows twice is equal to none of another zone
+    assert read["moment"] == value.moment.astimezone(dt.UTC)
     assert read["colour"] == value.colour.value
     assert read["some"] == sorted(value.some)
     assert read["place"] == {"city": value.place.city, "zip": value.place.zip}
