@@ -70,6 +70,33 @@ def float_vectors(data: bytes, dimensions: int, missing: np.ndarray | None = Non
     return pa.FixedSizeListArray.from_arrays(floats, dimensions, mask=mask)
 
 
+def as_bytes(vectors: pa.Array, dimensions: int) -> pa.FixedSizeBinaryArray:
+    """Vectors of so many float32, lists of any kind or bytes already, each as its little-endian bytes.
+
+    Nulls stay. Lists of fixed size are shared, not copied. ArrowException for a vector of another length.
+    """
+    import pyarrow as pa
+
+    kind = pa.binary(4 * dimensions)
+    if pa.types.is_fixed_size_binary(vectors.type):
+        return vectors.cast(kind)
+    lists = vectors.cast(pa.list_(pa.float32(), dimensions))
+    values = lists.values
+    data = (values.buffers()[1] or pa.py_buffer(b"")).slice(4 * values.offset)
+    return pa.Array.from_buffers(kind, len(lists), [lists.buffers()[0], data], offset=lists.offset)
+
+
+def as_lists(vectors: pa.FixedSizeBinaryArray) -> pa.FixedSizeListArray:
+    """What `as_bytes` made as lists of float32; shared, not copied."""
+    import pyarrow as pa
+
+    dimensions = vectors.type.byte_width // 4
+    valid, data = vectors.buffers()
+    values = pa.Array.from_buffers(pa.float32(), dimensions * (vectors.offset + len(vectors)), [None, data])
+    kind = pa.list_(pa.float32(), dimensions)
+    return pa.Array.from_buffers(kind, len(vectors), [valid], offset=vectors.offset, children=[values])
+
+
 def dollars(nanos: np.ndarray) -> pa.Array:
     """Billionths of a dollar as decimal128(18, 9): two little-endian words a value, none below zero."""
     import numpy as np

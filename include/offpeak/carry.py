@@ -6,10 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offpeak.arrays import as_lists, text
 from offpeak.files_sql import files_sql, literal, quoted
 from offpeak.layout import layout_of
-from offpeak.states import RunState
-from offpeak.tables.columns import carried_schema, write_rows
+from offpeak.results import held_type, staged_options
+from offpeak.states import Outcome, RunState
+from offpeak.tables.columns import carried_schema, rows_per_batch, write_rows
 from offpeak.tables.table import PROVENANCE, Layout
 
 if TYPE_CHECKING:
@@ -42,10 +44,15 @@ def carry(workload: Workload, site: Site, work: Path, *, wanted: Path) -> None:
         files = [
             stack.enter_context(site.store.reading(name)) for name in _unpublished_results(workload, site)
         ]
-        usable = [str(path) for path in files if _has(pq.read_schema(path), carried_schema(layout))]
+        schema = carried_schema(layout)
+        usable = [path for path in files if _has(pq.read_schema(path), schema)]
         if usable:
+            listed = [
+                _listed(path, schema, work / f"unpublished-{number}.parquet")
+                for number, path in enumerate(usable)
+            ]
             with files_sql(work) as sql:
-                sql.execute(_union(layout, work, usable, wanted))
+                sql.execute(_union(layout, work, listed, wanted))
         else:
             (work / "published.parquet").rename(work / "carried.parquet")
 
@@ -60,7 +67,30 @@ def carry_nothing(workload: Workload, work: Path) -> None:
 
 def _has(found: pa.Schema, wanted: pa.Schema) -> bool:
     """Whether a results file has all wanted columns in the same types: an older answer model's has not."""
-    return all(field.name in found.names and found.field(field.name).type == field.type for field in wanted)
+    return all(
+        field.name in found.names and found.field(field.name).type in (field.type, held_type(field.type))
+        for field in wanted
+    )
+
+
+def _listed(results: Path, schema: pa.Schema, into: Path) -> Path:
+    """The results file, or if it holds vectors as bytes, its answers in this schema, written `into` another."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(results, pre_buffer=False) as held:
+        if not any(map(pa.types.is_fixed_size_binary, held.schema_arrow.types)):
+            return results
+        with pq.ParquetWriter(into, schema, **staged_options(schema, "_fingerprint")) as writer:
+            for batch in held.iter_batches(rows_per_batch(schema), columns=schema.names):
+                answers = batch.filter(pc.equal(batch["_outcome"], text(Outcome.ANSWERED)))
+                columns = [
+                    as_lists(column) if pa.types.is_fixed_size_binary(column.type) else column
+                    for column in answers.select(schema.names).columns
+                ]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+    return into
 
 
 def _unpublished_results(workload: Workload, site: Site) -> list[str]:
@@ -69,7 +99,7 @@ def _unpublished_results(workload: Workload, site: Site) -> list[str]:
     return [name for run in here for name in site.store.names(f"{run.facts['folder']}/results/*.parquet")]
 
 
-def _union(layout: Layout, work: Path, unpublished: list[str], wanted: Path) -> str:
+def _union(layout: Layout, work: Path, unpublished: list[Path], wanted: Path) -> str:
     columns = ", ".join(quoted(name) for name in (*layout.answer, *(name for name, _ in PROVENANCE)))
     query = f"SELECT {columns} FROM read_parquet({literal(work / 'published.parquet')})"
     if unpublished:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offpeak.arrays import as_bytes
 from offpeak.asked import asking
 from offpeak.assemble import STAGED
 from offpeak.carry import carry
@@ -32,6 +33,7 @@ from offpeak.tables.columns import carried_schema
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
     from offpeak.ledger import Run
     from offpeak.site import Site
@@ -278,4 +280,14 @@ def _keep(sql: duckdb.DuckDBPyConnection, files: Earlier, workload: Workload) ->
     ).to_arrow_reader(4_096)
     with pq.ParquetWriter(files.work / "kept.parquet", schema, compression="zstd") as writer:
         for batch in reader:
-            writer.write_table(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
+            columns = [_held(batch.column(field.name), field.type) for field in schema]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _held(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column as results files hold it."""
+    import pyarrow as pa
+
+    return (
+        as_bytes(column, kind.byte_width // 4) if pa.types.is_fixed_size_binary(kind) else column.cast(kind)
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offpeak.answer_columns import column_of
-from offpeak.arrays import dollars, float_vectors, listed, numbers, texts, with_nulls
+from offpeak.arrays import as_bytes, dollars, float_vectors, listed, numbers, texts, with_nulls
 from offpeak.overlap import behind
 from offpeak.results import USAGE, Answered, Origin, Result, Tally, result_options, result_schema
 from offpeak.rounds import Again, again
@@ -78,11 +78,12 @@ class ResultWriter:
         if not len(found.fingerprints):
             return
         spent = self._tally.add_many(self._workload, found, self._origin.route)
-        names = self._workload.form.schema().names
+        names, dimensions = self._workload.form.schema().names, self._workload.form.form.dimensions
+        columns = found.columns if dimensions is None else [as_bytes(found.columns[0], dimensions)]
         self._hold(
             len(found.fingerprints),
             {
-                **dict(zip(names, found.columns, strict=True)),
+                **dict(zip(names, columns, strict=True)),
                 "_fingerprint": found.fingerprints,
                 "_model": _models(found.models),
                 "_outcome": Outcome.ANSWERED.value,
@@ -176,7 +177,8 @@ def _answer_columns(workload: Workload, results: list[Result]) -> dict[str, pa.A
     vectors = [(r.answer or {}).get(name) for r in results]
     blank = bytes(4 * dimensions)
     missing = np.array([vector is None for vector in vectors], bool)
-    return {name: float_vectors(b"".join(v or blank for v in vectors), dimensions, missing)}
+    lists = float_vectors(b"".join(v or blank for v in vectors), dimensions, missing)
+    return {name: as_bytes(lists, dimensions)}
 
 
 def _amounts(spent: Sequence[Decimal | None]) -> pa.Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 RAW_CHARACTERS = 200_000
 """So much of a raw text is kept with a request that was not answered."""
+PAGE_BYTES = 1024 * 1024
+"""Of vectors in a results file: so much is still near the processor when it is written or taken out."""
+_LOOK_ROWS = 1_024
 USAGE = tuple(Usage.__dataclass_fields__)
 _NANO = Decimal("1e-9")
 
@@ -181,12 +184,12 @@ def _writable(text: str) -> str:
 
 
 def result_schema(workload: Workload) -> pa.Schema:
-    """Columns of a results file: the answer's, provenance, and why there is no answer."""
+    """Columns of a results file: the answer's as they are held, provenance, and why there is no answer."""
     import pyarrow as pa
 
     return pa.schema(
         [
-            *workload.form.schema(),
+            *(field.with_type(held_type(field.type)) for field in workload.form.schema()),
             *provenance_fields(),
             pa.field("_round", pa.int64()),
             pa.field("_code", pa.string()),
@@ -196,24 +199,20 @@ def result_schema(workload: Workload) -> pa.Schema:
     )
 
 
-def parquet_options(schema: pa.Schema) -> dict[str, Any]:
-    """How a file of these columns is written: vectors as they are, for neither a dictionary nor compression makes
-    them smaller, and both take longer than all the rest."""
+def held_type(kind: pa.DataType) -> pa.DataType:
+    """Of an answer's column in a results file: a vector is its bytes there, since Parquet notes every number of a
+    list. Those of earlier releases hold lists."""
     import pyarrow as pa
 
-    vectors = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
-    if not vectors:
-        return {"compression": "zstd"}
-    return {
-        "compression": "none",
-        "use_dictionary": [name for name in schema.names if name not in vectors],
-        "write_statistics": [name for name in schema.names if name not in vectors],
-    }
+    return pa.binary(4 * kind.list_size) if pa.types.is_fixed_size_list(kind) else kind
 
 
 def staged_options(schema: pa.Schema, key: str) -> dict[str, Any]:
     """How the file is written that is judged and published: no dictionaries of what is there once."""
-    return _without_dictionary(schema, key, "_fingerprint")
+    import pyarrow as pa
+
+    vectors = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
+    return _options(schema, vectors, key, "_fingerprint")
 
 
 def result_options(schema: pa.Schema) -> dict[str, Any]:
@@ -221,10 +220,22 @@ def result_options(schema: pa.Schema) -> dict[str, Any]:
 
     A fingerprint is in it once, and 32,768 of them fill a dictionary in vain.
     """
-    return _without_dictionary(schema, "_fingerprint") | {"write_statistics": ["_outcome"]}
+    import pyarrow as pa
+
+    widths = {
+        field.name: field.type.byte_width for field in schema if pa.types.is_fixed_size_binary(field.type)
+    }
+    made = _options(schema, widths, "_fingerprint") | {"write_statistics": ["_outcome"]}
+    if widths:  # whether a page is full is looked at once for so many rows
+        made["write_batch_size"] = max(1, min(_LOOK_ROWS, PAGE_BYTES // max(widths.values())))
+    return made
 
 
-def _without_dictionary(schema: pa.Schema, *distinct: str) -> dict[str, Any]:
-    made = parquet_options(schema)
-    tried = made.get("use_dictionary", schema.names)
-    return made | {"use_dictionary": [name for name in tried if name not in distinct]}
+def _options(schema: pa.Schema, vectors: Collection[str], *distinct: str) -> dict[str, Any]:
+    """Vectors are written as they are, for neither a dictionary nor compression makes them smaller, and both take
+    longer than all the rest."""
+    made: dict[str, Any] = {"compression": "none" if vectors else "zstd"}
+    if vectors:
+        made["write_statistics"] = [name for name in schema.names if name not in vectors]
+    plain = {*vectors, *distinct}
+    return made | {"use_dictionary": [name for name in schema.names if name not in plain]}

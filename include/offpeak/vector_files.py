@@ -6,9 +6,8 @@ A vector is too wide to go through a join and a sort: those are made with its fi
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -29,7 +28,8 @@ class _Unpacked(NamedTuple):
 
 
 class VectorFiles:
-    """The column `name`, lists of as many float32, of Parquet files; each is unpacked into `work` when first needed.
+    """The column `name`, vectors of as many float32, of Parquet files: bytes or, in the carry and earlier releases'
+    results, lists. Each file is unpacked into `work` when first needed.
 
     That takes as much room on disk as the vectors have. Numbers of files and rows begin with 0.
     """
@@ -49,21 +49,35 @@ class VectorFiles:
         self._open.close()
 
     def take(self, files: np.ndarray, rows: np.ndarray) -> pa.FixedSizeListArray:
-        """The vectors at these places, null where the file's number is below 0. Both of shape (count,), int64."""
-        import numpy as np
+        """The vectors at these places, null where the file's number is below 0. Both of shape (count,), int64.
+
+        OSError for a row behind the end of its file.
+        """
         import pyarrow as pa
 
-        from offpeak.arrays import flags, numbers
+        from offpeak.arrays import as_lists, flags
 
-        found, is_null = np.empty((len(files), self._dimensions), "<f4"), files < 0
-        found[is_null] = 0  # a null has numbers in the file too: not whatever was in memory
-        for start, end in _runs(files, rows):
-            if files[start] >= 0:
-                source, first = self._source(int(files[start])), int(rows[start])
-                _read_into(source.file, found[start:end], first)
-                is_null[start:end] = source.is_null[first : first + end - start]
-        mask = flags(is_null) if is_null.any() else None
-        return pa.FixedSizeListArray.from_arrays(numbers(found.ravel()), self._dimensions, mask=mask)
+        width = 4 * self._dimensions
+        room = pa.allocate_buffer(width * len(files))  # numpy's would be new memory every time
+        with memoryview(room).cast("B") as found:
+            for run in _runs(files, rows):
+                into = found[width * run.start : width * run.end]
+                if run.file < 0:
+                    into[:] = bytes(len(into))  # not whatever was in memory
+                else:
+                    _read_into(self._source(run.file).file, into, width * run.row)
+        is_null = self._nulls(files, rows)
+        valid = flags(~is_null).buffers()[1] if is_null.any() else None
+        return as_lists(pa.Array.from_buffers(pa.binary(width), len(files), [valid, room]))
+
+    def _nulls(self, files: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        is_null = files < 0
+        for number in np.unique(files[~is_null]).tolist():
+            mine = files == number
+            is_null[mine] = self._source(number).is_null[rows[mine]]
+        return is_null
 
     def _source(self, number: int) -> _Unpacked:
         if number not in self._unpacked:
@@ -72,48 +86,51 @@ class VectorFiles:
 
     def _unpack(self, number: int) -> _Unpacked:
         import numpy as np
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from offpeak.arrays import mask_of
+        from offpeak.arrays import as_bytes, mask_of
 
         path = self._work / f"vectors-{number}"
         nulls = []
         source = pq.ParquetFile(self._paths[number], buffer_size=READ_BYTES, pre_buffer=False)
         with source as packed, path.open("wb") as out:
-            for batch in packed.iter_batches(READ_ROWS, columns=[self._name]):
-                vectors = batch.column(0).cast(pa.list_(pa.float32(), self._dimensions))
+            for batch in packed.iter_batches(READ_ROWS, columns=[self._name], use_threads=False):
+                vectors = as_bytes(batch.column(0), self._dimensions)
                 nulls.append(mask_of(vectors.is_null()))
                 out.write(_packed(vectors))
         file = self._open.enter_context(path.open("rb", buffering=0))
         return _Unpacked(file, np.concatenate(nulls) if nulls else np.zeros(0, bool))
 
 
-def _packed(vectors: pa.FixedSizeListArray) -> memoryview:
-    """The numbers of all of them, a null's too, whatever stands there."""
-    values = vectors.values
-    size = 4 * vectors.type.list_size
-    start = 4 * values.offset + size * vectors.offset
-    return memoryview(values.buffers()[1])[start : start + size * len(vectors)]
+def _packed(vectors: pa.FixedSizeBinaryArray) -> memoryview:
+    """The bytes of all of them, a null's too, whatever stands there."""
+    width, data = vectors.type.byte_width, vectors.buffers()[1]
+    return memoryview(data)[width * vectors.offset :][: width * len(vectors)]
 
 
-def _runs(files: np.ndarray, rows: np.ndarray) -> list[tuple[int, int]]:
-    """Where neighbours follow each other in their file too, as (start, end): read at once."""
+class _Run(NamedTuple):
+    """Neighbours that follow each other in their file too: read at once."""
+
+    start: int
+    end: int
+    file: int
+    row: int
+
+
+def _runs(files: np.ndarray, rows: np.ndarray) -> Iterator[_Run]:
     import numpy as np
 
     if not len(files):
-        return []
+        return iter(())
     breaks = 1 + np.flatnonzero((np.diff(files) != 0) | (np.diff(rows) != 1))
-    bounds = [0, *breaks.tolist(), len(files)]
-    return list(pairwise(bounds))
+    starts, ends = np.append(0, breaks), np.append(breaks, len(files))
+    return map(_Run, starts.tolist(), ends.tolist(), files[starts].tolist(), rows[starts].tolist())
 
 
-def _read_into(file: BinaryIO, into: np.ndarray, first: int) -> None:
-    """Fill `into` with the rows from number `first`. OSError when the file ends before."""
-    view = into.data.cast("B")
-    at = first * into.shape[1] * into.itemsize
-    while view:
-        count = os.preadv(file.fileno(), [view], at)
+def _read_into(file: BinaryIO, into: memoryview, at: int) -> None:
+    """Fill `into` from byte `at` on. OSError when the file ends before."""
+    while into:
+        count = os.preadv(file.fileno(), [into], at)
         if not count:
-            raise OSError(f"{file.name} ends before row {first + len(into):,}.")
-        view, at = view[count:], at + count
+            raise OSError(f"{file.name} ends before byte {at + len(into):,}.")
+        into, at = into[count:], at + count

@@ -291,6 +291,68 @@ def test_vectors_stay_float32_and_a_row_without_one_is_null(at: Site) -> None:
     assert second.decisions() == ["ask", "ask", "fold"]
 
 
+EARLIER, THIS = "an earlier release", "this release"
+
+
+def as_lists(path: Path) -> None:
+    """The results file as earlier releases wrote it: a vector is a list."""
+    table = pq.ParquetFile(path).read()
+    vectors = [one and struct.unpack("<3f", one) for one in table["vector"].to_pylist()]
+    at = table.schema.get_field_index("vector")
+    pq.write_table(table.set_column(at, "vector", pa.array(vectors, pa.list_(pa.float32(), 3))), path)
+
+
+@pytest.mark.parametrize("first", [EARLIER, THIS])
+@pytest.mark.parametrize("second", [EARLIER, THIS])
+@pytest.mark.parametrize("third", [EARLIER, THIS])
+def test_vectors_are_carried_from_unpublished_runs_and_assembled_whichever_release_wrote_them(
+    at: Site, first: str, second: str, third: str
+) -> None:
+    of = workload(
+        model="openai:text-embedding-3-small",
+        answer=Vector(3),
+        prompt=Prompt(user="{{ row.text }}"),
+        rounds=2,
+    )
+    vectors = {text: struct.pack("<3f", 0.1, -ord(text), 3.4e38) for text in "abcd"}
+    write_rows(at, texts(*"ab"))
+    for hour, text, release in ((8, "a", first), (9, "b", second)):
+        plan = planned(of, at, hour=hour)
+        assert plan.decisions() == (["ask", "ask"] if text == "a" else ["carry", "ask"])
+        plan.answer([embedded(ids(plan)[text], vectors[text])])
+        (results,) = plan.file("results").iterdir()
+        if release == EARLIER:
+            as_lists(results)
+        fail(plan)
+
+    write_rows(at, texts(*"abcd"))
+    plan = planned(of, at, hour=10)
+    assert plan.decisions() == ["carry", "carry", "ask", "ask"]
+    assert pq.read_schema(plan.file("carried.parquet")).field("vector").type == pa.list_(pa.float32())
+    plan.answer([embedded(ids(plan)["c"], vectors["c"]), errored(ids(plan)["d"])])
+    if third == EARLIER:
+        (results,) = plan.file("results").iterdir()
+        as_lists(results)
+    plan.answer([embedded(ids(plan)["d"], vectors["d"])])
+    made, staged, _ = assembled(plan)
+    assert made.outcomes == {"answered": 4}
+    assert [struct.pack("<3f", *row["vector"]) for row in staged] == list(vectors.values())
+
+
+def test_vectors_of_another_length_are_not_carried(at: Site) -> None:
+    write_rows(at, texts("a"))
+    short, long = (
+        workload(
+            model="openai:text-embedding-3-small", answer=Vector(count), prompt=Prompt(user="{{ row.text }}")
+        )
+        for count in (3, 4)
+    )
+    plan = planned(short, at)
+    plan.answer([embedded(ids(plan)["a"], bytes(12))])
+    fail(plan)
+    assert planned(long, at, hour=9).decisions() == ["ask"]
+
+
 def test_the_staged_file_has_the_tables_columns_in_order(at: Site) -> None:
     write_rows(at, texts("a"))
     made = workload(keep=["text"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class Made:
     carried: list[Row]
     results: dict[str, list[Row]]
     """By file."""
+    listed: frozenset[str]
+    """Of these files, the ones of an earlier release: vectors are lists there, not bytes."""
 
 
 def answer(form: str, number: int) -> Row:
@@ -156,7 +159,8 @@ def got(
                 results.setdefault(name, []).append(made)
     for held in results.values():
         chance.shuffle(held)
-    return {"carried": carried, "results": results}
+    listed = frozenset(name for name in results if chance.random() < 0.4)
+    return {"carried": carried, "results": results, "listed": listed}
 
 
 def write(folder: Path, of: Workload, made: Made) -> None:
@@ -170,8 +174,18 @@ def write(folder: Path, of: Workload, made: Made) -> None:
         sql.register("carried", carried)
         sql.execute(f"COPY carried TO '{folder / 'carried.parquet'}' (FORMAT parquet)")
     for name, results in made.results.items():
-        path = folder / "results" / f"{name}.parquet"
-        pq.write_table(pa.Table.from_pylist(results, result_schema(of)), path, row_group_size=2)
+        path, schema = folder / "results" / f"{name}.parquet", result_schema(of)
+        if name in made.listed:
+            schema = pa.schema([*of.form.schema(), *list(schema)[len(of.form.columns) :]])
+        else:
+            results = [packed(row) for row in results]
+        pq.write_table(pa.Table.from_pylist(results, schema), path, row_group_size=2)
+
+
+def packed(row: Row) -> Row:
+    """The row with its vector as bytes."""
+    vector = row.get("vector")
+    return row if vector is None else row | {"vector": struct.pack("<3f", *vector)}
 
 
 def slowly(made: Made, names: list[str]) -> tuple[list[Row], list[Row]]:

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from offpeak import Prompt, Workload, duckdb_table, parquet_table
+from offpeak import Prompt, Vector, Workload, duckdb_table, parquet_table
 from offpeak.asked import as_asked
 from offpeak.dead_letters import Choice, dead_letters, export_dead_letters
 from offpeak.drive import drive
@@ -130,6 +130,31 @@ def test_dead_letters_that_are_not_chosen_keep_their_outcome_reason_and_cost(pla
     assert left == {key: letter for key, letter in letters.items() if key != chosen}
     assert {key: row for key, row in after.items() if key != chosen} == {
         key: row for key, row in before.items() if key != chosen
+    }
+
+
+def test_a_replay_of_some_embeddings_keeps_the_vectors_and_the_other_dead_letters(
+    openai_place: Place,
+) -> None:
+    workload = openai_place.workload(
+        prompt=Prompt(user="{{ row.text }}"),
+        answer=Vector(8),
+        model="openai:text-embedding-3-small",
+        max_failed=0.9,
+    )
+    openai_place.rows(30)
+    openai_place.emulator.control.add_fault("line_error_400", times=-1, share=0.3)
+    run = openai_place.run(workload)
+    openai_place.emulator.control.clear_faults()
+    before = table(openai_place, run)
+    dead = sorted(key for key, row in before.items() if row["vector"] is None)
+    assert 2 < len(dead) < 25
+    second = replay(openai_place, workload, run, Choice(key=dead[0]))
+    after = table(openai_place, second)
+    assert (second.facts["requests"], second.facts["kept"]) == (1, len(dead) - 1)
+    assert after[dead[0]]["vector"]
+    assert {key: row for key, row in after.items() if key != dead[0]} == {
+        key: row for key, row in before.items() if key != dead[0]
     }
 
 
