@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from queue import SimpleQueue
+from threading import Thread, current_thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -18,16 +20,45 @@ _END: Any = object()
 def ahead(items: Iterator[T]) -> Iterator[T]:
     """The items, each made while the one before is used. `items` runs in one thread, its end included, and sees
     the context variables of whoever asks first."""
+    # a thread of its own: a pool's ends with the pool, which garbage collection may find before this generator
+    wanted: SimpleQueue[bool] = SimpleQueue()
+    made: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
     run: Callable[..., Any] = copy_context().run
-    with ThreadPoolExecutor(1, "offpeak-ahead") as thread:
-        coming = thread.submit(run, next, items, _END)
-        try:
-            while (item := coming.result()) is not _END:
-                coming = thread.submit(run, next, items, _END)
-                yield item
-        finally:
-            coming.cancel()
-            thread.submit(run, getattr(items, "close", int)).result()
+    thread = Thread(target=run, args=(_make, items, wanted, made), name="offpeak-ahead", daemon=True)
+    thread.start()
+    try:
+        wanted.put(True)
+        while (item := _next(made)) is not _END:
+            wanted.put(True)
+            yield item
+    finally:
+        wanted.put(False)
+        if current_thread() is not thread:  # whoever collects garbage may be that one
+            thread.join()
+            while made.qsize() > 1:  # what nobody asked for any more
+                made.get()
+            _next(made)
+
+
+def _make(items: Iterator[Any], wanted: SimpleQueue[bool], made: SimpleQueue[Any]) -> None:
+    """Put an item, or what went wrong, for each one that is wanted, and how the end went."""
+    while wanted.get():
+        made.put(_tried(next, items, _END))
+    made.put(_tried(getattr(items, "close", int)))
+
+
+def _tried(function: Callable[..., Any], *given: Any) -> tuple[Any, BaseException | None]:
+    try:
+        return function(*given), None
+    except BaseException as error:  # noqa: BLE001  it is raised again by whoever asked
+        return _END, error
+
+
+def _next(made: SimpleQueue[tuple[Any, BaseException | None]]) -> Any:
+    item, error = made.get()
+    if error is not None:
+        raise error
+    return item
 
 
 class Behind:

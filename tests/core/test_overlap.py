@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -76,6 +77,46 @@ def test_whoever_stops_early_has_the_items_closed_where_they_were_made() -> None
     taken.close()
     assert len(closed_in) == 1
     assert closed_in[0] != threading.get_ident()
+
+
+def test_a_loop_that_was_left_in_a_cycle_of_garbage_ends_when_that_is_collected() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:
+            closed.set()
+
+    def leave() -> None:
+        cycle: list[object] = [taken := ahead(items())]
+        cycle.append(cycle)
+        next(taken)
+
+    leave()
+    collecting = threading.Thread(target=gc.collect, daemon=True)
+    collecting.start()
+    collecting.join(10)
+    assert not collecting.is_alive(), "collecting garbage must not wait for a thread that is gone"
+    assert closed.is_set()
+
+
+def test_a_loop_may_be_collected_in_its_own_thread() -> None:
+    collected, held = threading.Event(), []
+
+    def items() -> Iterator[int]:
+        yield 1
+        collected.wait(10)
+        held.clear()  # the last one who knew the loop
+        yield 2
+
+    others = threading.enumerate()
+    held.append(ahead(items()))
+    assert next(held[0]) == 1
+    (thread,) = [one for one in threading.enumerate() if one not in others]
+    collected.set()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_calls_behind_happen_in_order_and_have_ended_with_the_block() -> None:
