@@ -57,7 +57,7 @@ def test_the_hash_is_blake2b_whatever_lies_before(size: int) -> None:
     text = "ab" * (size // 2) + "c" * (size % 2)
     for before in (b"", b"d", b"d" * 128, b"d" * 131):
         expected = hashlib.blake2b(before + text.encode(), digest_size=16).hexdigest()
-        assert writing.fingerprints(before, None, pa.array([text, text])).to_pylist() == [expected] * 2
+        assert writing.fingerprints(before, None, pa.array([text] * 5)).to_pylist() == [expected] * 5
 
 
 SIZES = st.sampled_from([0, 1, 20, 63, 64, 127, 128, 129, 255, 256, 257, 300, 5_000])
@@ -72,8 +72,8 @@ def test_texts_hashed_side_by_side_have_the_hash_of_each(sizes: list[int], befor
     head = b"d" * before
     expected = [hashlib.blake2b(head + text.encode(), digest_size=16).hexdigest() for text in texts]
     column = pa.array(texts, pa.string())
-    assert writing.fingerprints(head, None, column).to_pylist() == expected
-    assert writing.fingerprints(head, None, column, one_by_one=True).to_pylist() == expected
+    for widest in range(writing.WIDEST + 1):
+        assert writing.fingerprints(head, None, column, widest=widest).to_pylist() == expected
 
 
 def test_lines_that_do_not_fit_their_room_are_a_bug_and_told() -> None:

@@ -29,7 +29,8 @@ def compilers() -> Iterator[list[str]]:
         if found := shutil.which(name):
             yield [found]
     if find_spec("ziglang"):
-        yield [sys.executable, "-m", "ziglang", "cc"]
+        # by itself it makes code for this very processor, and an image may run on another
+        yield [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
 
 
 def compile_all(into: Path) -> str:

@@ -150,26 +150,29 @@ __attribute__((target("avx2"))) static void hash_texts_narrow(const Hash *before
     hash_texts(before, texts, ends, count, digits);
 }
 
-/* How wide the vectors are that the processor has and the system keeps: 0 for too narrow ones, else 1, or 2 with those
-   instructions that turn a word at once. Asked here because not every compiler's own question is answered. */
-static int vectors(void)
+static int vectors; /* 0 for too narrow ones, else 1, or 2 with the instructions that turn a word at once */
+
+/* What the processor has and the system keeps, asked once: a virtual machine takes long to answer. And asked here, since
+   not every compiler's own question is answered. */
+__attribute__((constructor)) static void find_vectors(void)
 {
     unsigned a, b, c, d, kept, rest;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
-        return 0;
+        return;
     __asm__("xgetbv" : "=a"(kept), "=d"(rest) : "c"(0));
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return 0;
+        return;
     if ((kept & AVX512_STATE) == AVX512_STATE && (b & bit_AVX512F) && (b & bit_AVX512VL))
-        return 2;
-    return (kept & AVX_STATE) == AVX_STATE && (b & bit_AVX2);
+        vectors = 2;
+    else
+        vectors = (kept & AVX_STATE) == AVX_STATE && (b & bit_AVX2);
 }
 
-/* Whether it was done. */
+/* Whether it was done, in vectors no wider than `widest`. */
 static int hash_side_by_side(const Hash *before, const uint8_t *texts, const int32_t *ends, int64_t count,
-                             uint8_t *digits)
+                             uint8_t *digits, int widest)
 {
-    int width = count > 0 ? vectors() : 0;
+    int width = count < LANES ? 0 : vectors < widest ? vectors : widest;
     if (width == 2)
         hash_texts_wide(before, texts, ends, count, digits);
     else if (width == 1)
@@ -180,9 +183,9 @@ static int hash_side_by_side(const Hash *before, const uint8_t *texts, const int
 #else
 
 static int hash_side_by_side(const Hash *before, const uint8_t *texts, const int32_t *ends, int64_t count,
-                             uint8_t *digits)
+                             uint8_t *digits, int widest)
 {
-    (void)before, (void)texts, (void)ends, (void)count, (void)digits;
+    (void)before, (void)texts, (void)ends, (void)count, (void)digits, (void)widest;
     return 0;
 }
 

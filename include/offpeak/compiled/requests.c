@@ -82,15 +82,15 @@ int64_t offpeak_lines(const Part *parts, int64_t part_count, int64_t count, uint
 }
 
 /* The fingerprint of each row, 32 hexadecimal digits: of what decides it and, unless `system_ends` is NULL because that
-   is among it, of the system text behind its length, and of the user text. `one_by_one`: never side by side. */
+   is among it, of the system text behind its length, and of the user text. `widest`: 0 for one after the other. */
 void offpeak_fingerprints(const uint8_t *decides, int64_t decides_bytes, const uint8_t *systems,
                           const int32_t *system_ends, const uint8_t *users, const int32_t *user_ends, int64_t count,
-                          uint8_t *digits, int32_t one_by_one)
+                          uint8_t *digits, int32_t widest)
 {
     Hash before;
     hash_start(&before);
     hash_more(&before, decides, decides_bytes);
-    if (!system_ends && !one_by_one && hash_side_by_side(&before, users, user_ends, count, digits))
+    if (!system_ends && hash_side_by_side(&before, users, user_ends, count, digits, widest))
         return;
     for (int64_t row = 0; row < count; row++) {
         Hash hash = before;

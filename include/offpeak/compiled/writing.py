@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
 DIGITS = 32
 """Of a fingerprint."""
+WIDEST = 2
+"""See `vectors` in lanes.h."""
 
 
 def fingerprints(
-    decides: bytes, systems: pa.Array | None, users: pa.Array, *, one_by_one: bool = False
+    decides: bytes, systems: pa.Array | None, users: pa.Array, *, widest: int = WIDEST
 ) -> pa.Array:
     """The BLAKE2b hash of each row as strings of 32 hexadecimal digits; a null counts as an empty text.
 
     It is of `decides`, of the system text behind its length (8 bytes, little-endian) where there are `systems`,
-    and of the user text. Both are string arrays. `one_by_one` as where the processor has no vectors for four.
+    and of the user text. Both are string arrays. Vectors no wider than `widest` are used: 0 for none.
     """
     made = bytearray(DIGITS * len(users))
     out = (ctypes.c_uint8 * len(made)).from_buffer(made)
     before = (None, None) if systems is None else _places(systems)
     given = (decides, len(decides), *before, *_places(users), len(users))
-    _library().offpeak_fingerprints(*given, out, one_by_one)
+    _library().offpeak_fingerprints(*given, out, widest)
     return fixed_texts(bytes(made), DIGITS)
 
 
