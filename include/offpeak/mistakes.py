@@ -127,6 +127,7 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "max_failed": (_is_number, "give a share between 0 and 1"),
     "shard_requests": (lambda most: most is None or _is_whole(most), "give a whole number, or leave it out"),
+    "readers": (_is_whole, "give 1 to 100"),
     "price": (lambda price: price is None or isinstance(price, Price), "give Price(realtime=..., batch=...)"),
     "ping": (
         lambda ping: isinstance(ping, str) and ("://" not in ping or is_url(ping)),
@@ -164,7 +165,18 @@ def _numbers(workload: Workload) -> list[str]:
         found.append(f"canary={workload.canary}: give 0 for none, or the number of its requests.")
     if workload.shard_requests is not None and workload.shard_requests < 1:
         found.append(f"shard_requests={workload.shard_requests}: give at least 1.")
+    if not 1 <= workload.readers <= 100:
+        found.append(f"readers={workload.readers}: give 1 to 100.")
     return found
+
+
+def _readers(workload: Workload) -> list[str]:
+    if workload.readers > 1 and not getattr(workload.rows, "has_shares", False):
+        return [
+            f"readers={workload.readers}: {workload.rows.describe()} can only be read as a whole. Leave readers out, "
+            "or read files (parquet, csv, jsonl, documents), which have shares."
+        ]
+    return []
 
 
 def _money(workload: Workload) -> list[str]:
@@ -258,7 +270,8 @@ _CHECKS: Mapping[Callable[[Workload], list[str]], tuple[str, ...]] = {
     _names: (),
     _model: ("model", "answer", "params", "endpoint", "max_output_tokens"),
     _answer_and_prompt: ("answer", "prompt"),
-    _numbers: ("rounds", "max_failed", "max_output_tokens", "shard_requests", "canary"),
+    _numbers: ("rounds", "max_failed", "max_output_tokens", "shard_requests", "canary", "readers"),
+    _readers: ("rows", "readers"),
     _policy: ("policy",),
     _money: ("model", "price"),
     _due: (),

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from offpeak.arrays import text
 from offpeak.canary import canary_requests
@@ -26,10 +26,9 @@ from offpeak.lines import Lines
 from offpeak.overlap import ahead
 from offpeak.quota import Quota
 from offpeak.row_files import Rows, RowsAt
-from offpeak.rows.source import Opening
 from offpeak.shards import Cut, ShardFile, ShardWriter
 from offpeak.site import account_of
-from offpeak.spool import Spooled, spool
+from offpeak.spool import Spooled, gather, opening_of, spool
 from offpeak.states import RunState
 
 if TYPE_CHECKING:
@@ -66,27 +65,35 @@ class Plan:
     """The run whose dead letters are asked again."""
 
 
-def make_plan(
-    workload: Workload,
-    site: Site,
-    run: Run,
-    interval: Interval,
-    *,
-    limit: int | None = None,
-    again: bool = False,
-) -> Plan:
+class Reading(NamedTuple):
+    """How the rows of a run are read."""
+
+    limit: int | None = None
+    """So many of them at most."""
+    again: bool = False
+    """Whether even what was answered before is asked."""
+    shares: Sequence[Path] = ()
+    """Spools of the source's shares, made by other tasks; without any the source itself is read."""
+
+
+WHOLE = Reading()
+
+
+def make_plan(workload: Workload, site: Site, run: Run, interval: Interval, reading: Reading = WHOLE) -> Plan:
     """Read the rows and write the run's files. Sends nothing and leaves the ledger alone.
 
-    `limit` reads that many rows at most; `again` asks even what was answered before. Raises InputError
-    for rows that cannot be read or when more than the workload's `max_failed` of them are bad.
+    Raises InputError for rows that cannot be read or when more than the workload's `max_failed` of them are bad.
     """
-    opening = _opening(workload, site, interval)
     with tempfile.TemporaryDirectory(prefix="offpeak-plan-") as place:
         work = Path(place)
-        spooled = spool(workload, opening, work / "rows.parquet", limit)
+        if reading.shares:
+            spooled = gather(workload, reading.shares, work / "rows.parquet", reading.limit)
+        else:
+            opening = opening_of(workload, site, interval)
+            spooled = spool(workload, opening, work / "rows.parquet", reading.limit)
         marks = mark(spooled.path, workload.rows.key, spooled.rows, work)
         _refuse_too_many_bad(workload, spooled, marks)
-        if again:
+        if reading.again:
             carry_nothing(workload, work)
         else:
             carry(workload, site, work, wanted=spooled.path)
@@ -118,15 +125,6 @@ def write_plan(workload: Workload, site: Site, run: Run, spooled: Spooled, first
     for name in ("rows.parquet", "plan.parquet", "carried.parquet"):
         site.store.put(work / name, f"{folder}/{name}")
     return plan
-
-
-def _opening(workload: Workload, site: Site, interval: Interval) -> Opening:
-    return Opening(
-        store=site.store,
-        connections=site.connections,
-        interval=interval,
-        columns=workload.columns_needed(),
-    )
 
 
 def run_folder(run: Run) -> str:

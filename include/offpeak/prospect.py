@@ -16,7 +16,7 @@ from offpeak.asked_now import ask_now
 from offpeak.blocks import lines_of
 from offpeak.estimate import Estimate, estimate
 from offpeak.ledger.records import Run
-from offpeak.plan import Plan, make_plan, run_folder
+from offpeak.plan import Plan, Reading, make_plan, run_folder
 from offpeak.requests import read_custom_id
 from offpeak.results import Result, judge
 from offpeak.site import account_of
@@ -123,7 +123,7 @@ def _passing_plan(
         updated_at=now,
     )
     try:
-        yield make_plan(workload, site, run, interval, limit=limit, again=again)
+        yield make_plan(workload, site, run, interval, Reading(limit, again))
     finally:
         site.store.delete(run_folder(run))
 

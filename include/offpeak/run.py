@@ -7,7 +7,7 @@ again: after a crash, by a second worker, or when it has already been done.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -23,12 +23,13 @@ from offpeak.harvest import harvest_earlier
 from offpeak.intents import partial_of
 from offpeak.ledger.records import NewRun, NewShard, Run, ShardKey
 from offpeak.monthly import keep_to_month
-from offpeak.plan import Plan, make_plan
+from offpeak.plan import Plan, Reading, make_plan
 from offpeak.replay import Replay, plan_replay, to_ask
 from offpeak.requires import require_passed
 from offpeak.shards import ShardFile, estimated_tokens
 from offpeak.site import account_of
 from offpeak.spec import hash_of, spec_of
+from offpeak.spool_shares import shares_of
 from offpeak.states import RunState, ShardState
 from offpeak.suite import suite_of
 from offpeak.tables.table import Published, Staged
@@ -110,7 +111,8 @@ def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Ru
             require_passed(workload, site, run)
             _rehearse(workload)
             earlier = harvest_earlier(workload, site)
-            plan = _planned(workload, site, run, interval)
+            with shares_of(workload, site, new) as shares:
+                plan = _planned(workload, site, run, interval, shares)
             forecast = estimate(workload, site.ledger, plan)
         _keep_to_budget(workload, plan, forecast)
         keep_to_month(workload, site, run, forecast)
@@ -130,11 +132,12 @@ def start(workload: Workload, site: Site, new: NewRun, interval: Interval) -> Ru
         raise
 
 
-def _planned(workload: Workload, site: Site, run: Run, interval: Interval) -> Plan:
-    """The plan, from the rows of the source or, for a replay, from those of the earlier run."""
+def _planned(workload: Workload, site: Site, run: Run, interval: Interval, shares: Sequence[Path]) -> Plan:
+    """The plan, from the rows of the source (or its shares) or, for a replay, from those of the earlier run."""
     if "replay" in run.spec:
         return plan_replay(workload, site, run)
-    return make_plan(workload, site, run, interval, limit=run.spec["limit"], again=bool(run.spec["again"]))
+    reading = Reading(run.spec["limit"], bool(run.spec["again"]), shares)
+    return make_plan(workload, site, run, interval, reading)
 
 
 def _rehearse(workload: Workload) -> None:

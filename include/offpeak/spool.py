@@ -16,7 +16,7 @@ from offpeak.errors import InputError
 from offpeak.overlap import ahead, behind
 from offpeak.render import Rendered, rendered
 from offpeak.requests import Fingerprints, slow_line, told_apart
-from offpeak.rows.source import Opening, RowBatch, RowProblem
+from offpeak.rows.source import Opening, RowBatch, RowProblem, Share
 from offpeak.shards import Cut
 
 if TYPE_CHECKING:
@@ -24,10 +24,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from offpeak.site import Interval, Site
     from offpeak.workload import Workload
 
+SEEN = b"offpeak.seen"
+"""In the file's metadata: what its share of the source was picked from (see Share)."""
 SLICE_CHARACTERS = 16 * 1024 * 1024
 """Of constant prompt text rendered at once: a long prompt over many rows is written down in slices."""
+
+
+def opening_of(workload: Workload, site: Site, interval: Interval, share: Share | None = None) -> Opening:
+    """How the workload's rows are opened for a run; all of them where no share is given."""
+    return Opening(
+        store=site.store,
+        connections=site.connections,
+        interval=interval,
+        columns=workload.columns_needed(),
+        share=share or Share(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,31 +66,54 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
     """
 
     render = _Renderer(workload)
-    writer: pq.ParquetWriter | None = None
-    rows = 0
-    try:
-        batches = _limited(workload.rows.batches(opening), limit)
-        with behind() as thread:
-            for batch, there in _sliced(ahead(batches), render.slice_rows):
-                table = render.table(batch, there, rows)
-                if writer is None:
-                    writer = _writer(path, table.schema, workload.rows.key)
-                elif table.schema != writer.schema:
-                    table = _fit(table, writer.schema, workload, batch.origin)
-                thread.call(writer.write_table, table)
-                rows += table.num_rows
-        if writer is None:
-            table = render.empty()
-            writer = _writer(path, table.schema, workload.rows.key)
-            writer.write_table(table)
-        key_type = str(writer.schema.field(workload.rows.key).type)
-    finally:
-        if writer is not None:
-            writer.close()
+    batches = _limited(workload.rows.batches(opening), limit)
+    made = (render.table(batch, there) for batch, there in _sliced(ahead(batches), render.slice_rows))
+    return _written(workload, path, made, render.empty(), opening.share)
+
+
+def gather(workload: Workload, shares: Sequence[Path], path: Path, limit: int | None) -> Spooled:
+    """The same from the spools of a source's shares, one after the other: the first `limit` rows of them."""
+    return _written(workload, path, ahead(_spooled(shares, limit)), _Renderer(workload).empty(), Share())
+
+
+def _spooled(shares: Sequence[Path], limit: int | None) -> Iterator[pa.Table]:
+    import pyarrow.parquet as pq
+
+    left = limit
+    for share in shares:
+        file = pq.ParquetFile(share, pre_buffer=False)
+        names = file.schema_arrow.names[1:]  # rows are numbered anew
+        for group in range(file.num_row_groups):
+            if left == 0:
+                return
+            if (table := file.read_row_group(group, names).slice(0, left)).num_rows:
+                yield table
+                left = None if left is None else left - table.num_rows
+
+
+def _written(
+    workload: Workload, path: Path, tables: Iterator[pa.Table], empty: pa.Table, share: Share
+) -> Spooled:
+    """The tables of a share in one file, their rows numbered; `empty` if there are none."""
+    import numpy as np
+    import pyarrow as pa
+
+    key, rows = workload.rows.key, 0
+    first = next(tables, empty)
+    schema = first.schema.insert(0, pa.field("_ordinal", pa.int64()))
+    with _writer(path, schema, key) as writer, behind() as thread:
+        for found in chain((first,), tables):
+            ordinals = numbers(np.arange(rows, rows + found.num_rows))
+            table = found.add_column(0, schema.field(0), ordinals)
+            thread.call(
+                writer.write_table, table if table.schema == schema else _fit(table, schema, workload)
+            )
+            rows += table.num_rows
+        writer.add_key_value_metadata({SEEN: share.seen})
     return Spooled(
         path=path,
-        key=workload.rows.key,
-        key_type=key_type,
+        key=key,
+        key_type=str(schema.field(key).type),
         rows=rows,
         unit=str(getattr(workload.rows, "unit", "row")),
     )
@@ -105,7 +142,7 @@ def _limited(batches: Iterator[RowBatch], limit: int | None) -> Iterator[RowBatc
             continue
         if left <= 0:
             return
-        numbers = _numbers(batch)
+        numbers = numbers_of(batch)
         seen = sorted([*numbers, *(problem.number for problem in batch.problems)])
         last = seen[:left][-1] if seen else 0
         yield batch._replace(
@@ -118,7 +155,7 @@ def _limited(batches: Iterator[RowBatch], limit: int | None) -> Iterator[RowBatc
 def _sliced(batches: Iterator[RowBatch], rows: int) -> Iterator[tuple[RowBatch, Sequence[int]]]:
     """Batches of at most so many records, with their numbers; all problems come with the first slice."""
     for batch in batches:
-        numbers = _numbers(batch)
+        numbers = numbers_of(batch)
         for start in range(0, batch.records.num_rows or 1, rows):
             part = batch._replace(
                 records=batch.records.slice(start, rows), problems=() if start else batch.problems
@@ -126,7 +163,7 @@ def _sliced(batches: Iterator[RowBatch], rows: int) -> Iterator[tuple[RowBatch, 
             yield part, numbers[start : start + rows]
 
 
-def _numbers(batch: RowBatch) -> Sequence[int]:
+def numbers_of(batch: RowBatch) -> Sequence[int]:
     """The numbers of the records that could be read; those of the problems between them are left out."""
     count = batch.records.num_rows
     if not batch.problems:
@@ -136,7 +173,7 @@ def _numbers(batch: RowBatch) -> Sequence[int]:
     return list(islice(free, count))
 
 
-def _fit(table: pa.Table, schema: pa.Schema, workload: Workload, origin: str) -> pa.Table:
+def _fit(table: pa.Table, schema: pa.Schema, workload: Workload) -> pa.Table:
     """The table in the first batch's types; a file whose types are others is refused by name."""
     import pyarrow as pa
 
@@ -144,7 +181,7 @@ def _fit(table: pa.Table, schema: pa.Schema, workload: Workload, origin: str) ->
         return table.cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise InputError(
-            f"Workload {workload.name}: {origin} has other column types than the file before it "
+            f"Workload {workload.name}: {table['_origin'][0]} has other column types than the file before it "
             f"({error}). Give the files one schema, or name them in separate workloads."
         ) from None
 
@@ -162,7 +199,7 @@ class _Renderer:
         self._envelope = len(self._line("x", "x"))
         self.slice_rows = max(1, SLICE_CHARACTERS // (1 + self._user.constant_characters))
 
-    def table(self, batch: RowBatch, there: Sequence[int], first_ordinal: int) -> pa.Table:
+    def table(self, batch: RowBatch, there: Sequence[int]) -> pa.Table:
         import numpy as np
         import pyarrow as pa
 
@@ -183,7 +220,6 @@ class _Renderer:
             users = user.texts
         kept = [records.column(name) for name in self._workload.keep]
         columns: list[Any] = [
-            numbers(np.arange(first_ordinal, first_ordinal + count)),
             keys,
             *kept,
             prints,
@@ -196,19 +232,18 @@ class _Renderer:
         made = pa.table(columns, names=_names(key, self._workload.keep))
         if not batch.problems:
             return made
-        return pa.concat_tables([made, self._unread(batch.problems, made.schema, first_ordinal + count)])
+        return pa.concat_tables([made, self._unread(batch.problems, made.schema)])
 
     def empty(self) -> pa.Table:
         """No rows at all: every column as text, since nothing says otherwise."""
         import pyarrow as pa
 
         types = {
-            "_ordinal": pa.int64(),
             "_number": pa.int64(),
             "_system": pa.dictionary(pa.int32(), pa.string()),
         }
         names = _names(self._workload.rows.key, self._workload.keep)
-        return pa.table([pa.array([], types.get(name, pa.string())) for name in names], names=names)
+        return pa.table([pa.nulls(0, types.get(name, pa.string())) for name in names], names=names)
 
     def _check_columns(self, records: pa.RecordBatch, origin: str) -> None:
         """A prompt that uses the whole row reads whatever there is; what else is needed may be missing."""
@@ -274,12 +309,11 @@ class _Renderer:
     def _line(self, system: str, user: str) -> bytes:
         return slow_line(self._workload.provider, self._workload.ask, "x" * 64, system, user)
 
-    def _unread(self, problems: tuple[RowProblem, ...], schema: pa.Schema, start: int) -> pa.Table:
+    def _unread(self, problems: tuple[RowProblem, ...], schema: pa.Schema) -> pa.Table:
         """Records that could not be read, as rows without a key."""
         import pyarrow as pa
 
         values = {
-            "_ordinal": positions(range(start, start + len(problems))),
             "_problem": texts(map(_with_excerpt, problems)),
             "_origin": texts(problem.origin for problem in problems),
             "_number": positions(problem.number for problem in problems),
@@ -324,5 +358,5 @@ def _with_excerpt(problem: RowProblem) -> str:
 
 def _names(key: str, keep: Any) -> list[str]:
     return [
-        "_ordinal", key, *keep, "_fingerprint", "_system", "_user", "_problem", "_origin", "_number",
+        key, *keep, "_fingerprint", "_system", "_user", "_problem", "_origin", "_number",
     ]  # fmt: skip

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from offpeak.errors import SpecError
 from offpeak.pipeline import Finished, Finishing
+from offpeak.plan import Reading
 from offpeak.run import check, publish
 from offpeak.states import RunState
 
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 def run_of(site: Site, stage: str, interval: Interval) -> Run | None:
     """The stage's latest run of this interval."""
     return site.ledger.latest(stage, interval.key)
-
-
-class Reading(NamedTuple):
-    """How a stage reads its rows, as `new_run` takes it."""
-
-    limit: int | None
-    again: bool
 
 
 def reading(pipeline: Pipeline, stage: str, *, limit: int | None, again: bool) -> Reading:

@@ -80,6 +80,8 @@ class Workload:
     """The share of rows that may end without an answer before the run is refused, 0 to 1."""
     shard_requests: int | None = None
     """Requests per batch at most; the provider's limit if None."""
+    readers: int = 1
+    """Tasks on Airflow that read and render the rows, each a share, before one plans; 1 to 100. One plans alone."""
     connection: str | None = None
     """Connection id of the provider account; the provider's default one if None."""
     price: Price | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from pydantic import BaseModel
@@ -20,13 +23,14 @@ from offpeak.alerts.look import Outlook
 from offpeak.alerts.raising import Seen
 from offpeak.ledger import Ledger
 from offpeak.on_airflow import workload_dag
-from offpeak.on_airflow.operators import PlanTask, ReportTask
+from offpeak.on_airflow.operators import PlanTask, ReadTask, ReportTask
 from offpeak.on_airflow.registry import register
 from offpeak.on_airflow.trigger import FIRST_LOOK, ShardTrigger
 from offpeak.site import Site
 from offpeak.states import RunState
 from tests.alerts.making import DUE, INTERVAL, MINUTE, NOW, Desk, watch
 from tests.alerts.servers import Hook
+from tests.run.pipelined import TwoLayers
 
 DUE_IN = timedelta(minutes=45)
 
@@ -95,6 +99,53 @@ def test_only_a_dag_whose_workload_sets_a_limit_has_the_task_that_waits_for_a_pe
     assert sorted(dag.task_ids) == ["approve", *usual]
     assert dag.get_task("approve").upstream_task_ids == {"plan"}
     assert dag.get_task("shard").upstream_task_ids == {"plan", "approve"}
+
+
+def test_only_a_dag_whose_workload_has_several_readers_has_the_tasks_that_read() -> None:
+    dag = workload_dag(workload("shared", readers=3))
+    assert dag.get_task("plan").upstream_task_ids == {"read"}
+    assert not workload_dag(workload("alone")).get_task("plan").upstream_task_ids
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_a_stage_reads_after_the_layer_before(readers: int) -> None:
+    made = TwoLayers().pipeline
+    first, (last,) = made.layers
+    several = replace(made, layers=(first, (replace(last, readers=readers),)))
+    dag = workload_dag(SimpleNamespace(pipeline=several))
+    begin = "kinds.plan" if readers == 1 else "kinds.read"
+    assert dag.get_task(begin).upstream_task_ids == {"left.settle", "right.settle"}
+    assert readers == 1 or dag.get_task("kinds.plan").upstream_task_ids == {"kinds.read"}
+
+
+def test_a_share_that_cannot_be_read_is_told_once_with_its_reason(
+    store: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+    register(workload("lost", readers=2, alerts=[webhook(hook.url)]))
+    said = context()
+    for number in range(2):
+        with pytest.raises(AirflowFailException, match="parquet"):
+            ReadTask(task_id="read", workload="lost", number=number).execute(said)
+    ReportTask(task_id="report", workload="lost", plan="plan").execute(said)
+    assert hook.kinds() == [("opened", "failed")]
+    assert BROKE_OFF not in hook.taken[0]["text"]
+
+
+def test_a_plan_that_fails_for_good_leaves_no_share_for_the_next_try(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+    (store / "none").mkdir(parents=True)
+    pq.write_table(pa.table({"id": ["1"], "text": [None]}), store / "none" / "a.parquet")
+    dag = workload_dag(workload("nulls", readers=2, max_failed=0))
+    said, shares = context(), Site.open(store=str(store)).store
+    for number in range(2):
+        ReadTask(task_id="read", workload="nulls", number=number).execute(said)
+    assert len(shares.names("runs/nulls/*/*.parquet")) == 2
+    with pytest.raises(AirflowFailException, match="1 of 1 rows cannot be asked"):
+        dag.get_task("plan").execute(said)
+    assert shares.names("runs/nulls/*/*.parquet") == []
 
 
 def test_a_plan_that_fails_before_there_is_a_run_is_told_once_with_its_reason(

@@ -17,7 +17,7 @@ from offpeak import Prompt, Workload, parquet, parquet_table
 from offpeak.blocks import Block, lines_of
 from offpeak.collect import collect
 from offpeak.ledger import BatchRecord, Ledger, NewShard, Run, Shard, ShardKey
-from offpeak.plan import Plan, make_plan
+from offpeak.plan import Plan, Reading, make_plan
 from offpeak.providers.provider import Batch, Limits
 from offpeak.results import Tally
 from offpeak.rows.source import Opening, RowBatch
@@ -191,7 +191,7 @@ def _record(shard: Shard, seen: Batch) -> BatchRecord:
 def planned(of: Workload, at: Site, hour: int = 8, **options: Any) -> Planned:
     """Plan a run of this hour and bring it to running."""
     run, _ = at.ledger.open_run(new_run(of, at, hourly(hour), **options), now=NOW)
-    plan = make_plan(of, at, run, hourly(hour), **options)
+    plan = make_plan(of, at, run, hourly(hour), Reading(**options))
     shards = [_new_shard(of, run, shard) for shard in plan.shards]
     facts = {"folder": plan.folder, "rows": plan.rows, "requests": plan.asked}
     run = at.ledger.start_running(run.run_id, shards, facts, now=NOW)

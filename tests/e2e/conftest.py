@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow.parquet as pq
 import pytest
 
 from offpeak.demo.airflow import LocalAirflow
 from offpeak.demo.emulated import towards
 from offpeak.demo.place import environ
+from offpeak.demo.tickets import ROWS as TICKETS
 from offpeak.demo.tickets import write_tickets
 from offpeak.emulator import Control, Emulator
 from offpeak.ledger import Run
@@ -118,6 +120,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     shutil.copytree(ROOT / "tests" / "e2e" / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dags" / "ticket_triage.py", dags)
     write_tickets(store, ROWS)
+    sample = store / TICKETS
+    pq.write_table(
+        pq.read_table(sample), sample, row_group_size=ROWS // 3
+    )  # so that there are shares to read
     with Emulator(frozen=True) as emulator:
         env = towards(emulator.url, environ(), key=KEY) | {"OFFPEAK_STORE": str(store)}
         with LocalAirflow(home / "airflow", dags, env=env, settings=_SETTINGS) as airflow:

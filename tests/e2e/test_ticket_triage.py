@@ -100,10 +100,22 @@ def test_a_verdict_of_no_makes_the_dag_run_red_and_the_report_is_still_written(
 def test_a_workload_works_as_a_task_group_in_a_dag_of_ones_own(stage: Stage, first: Told) -> None:
     dag_run = first.dag_runs[OWN]
     assert first.states[OWN] == "success", stage.blame(OWN, dag_run)
-    stages = ("plan", "shard", "check", "publish", "report")
+    stages = ("read", "plan", "shard", "check", "publish", "report")
     names = {"before", "after", *(f"grouped.{name}" for name in stages)}
     assert stage.states(OWN, dag_run) == {name: {"success"} for name in names}
     assert stage.run("grouped", dag_run).state is RunState.PUBLISHED
+
+
+def test_several_tasks_read_the_rows_that_one_plans(stage: Stage, first: Told) -> None:
+    dag_run = first.dag_runs[OWN]
+    readers = [one for one in stage.airflow.task_instances(OWN, dag_run) if one["task_id"] == "grouped.read"]
+    assert sorted(one["rendered_map_index"] for one in readers) == ["1 of 2", "2 of 2"]
+    log = stage.airflow.task_log(OWN, dag_run, "grouped.plan")
+    assert f"{ROWS} rows, 0 answered before" in log
+    assert "the plan reads all rows itself" not in log
+    assert stage.site.store.names("runs/grouped/*shares*/*") == []
+    table = pq.read_table(stage.run("grouped", dag_run).facts["table"]["address"])
+    assert table["ticket_id"].to_pylist() == [ticket.ticket_id for ticket in tickets(ROWS)]
 
 
 def test_a_second_run_asks_nothing_and_creates_no_batch(stage: Stage, first: Told, second: Told) -> None:

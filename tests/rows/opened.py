@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from offpeak.connections import Connections, EnvConnections
-from offpeak.rows.source import Opening, RowProblem, RowSource
+from offpeak.rows.source import Opening, RowProblem, RowSource, Share
 from offpeak.site import Interval
 from offpeak.store import Store
 
@@ -29,6 +29,7 @@ def opening(
     columns: tuple[str, ...] | None = None,
     batch_rows: int = 16_384,
     connections: Connections | None = None,
+    share: Share | None = None,
 ) -> Opening:
     return Opening(
         store=Store(str(store)),
@@ -36,6 +37,7 @@ def opening(
         interval=Interval(start=START, end=END),
         columns=columns,
         batch_rows=batch_rows,
+        share=share or Share(),
     )
 
 

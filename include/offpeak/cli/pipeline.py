@@ -45,8 +45,8 @@ class _Work:
         from offpeak.stage import reading
 
         given = self.options
-        limit, again = reading(self.pipeline, stage.name, limit=given["limit"], again=bool(given["again"]))
-        return new_run(stage, self.site, self.interval, limit=limit, again=again)
+        read = reading(self.pipeline, stage.name, limit=given["limit"], again=bool(given["again"]))
+        return new_run(stage, self.site, self.interval, limit=read.limit, again=read.again)
 
     def stages_to_do(self, layer: tuple[Workload, ...]) -> Iterator[Workload]:
         from offpeak.stage import is_done

@@ -10,7 +10,7 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext
 
 from offpeak.errors import SpecError
 from offpeak.on_airflow.lineage import published, read_by
-from offpeak.on_airflow.operators import CheckTask, PlanTask, PublishTask, ReportTask
+from offpeak.on_airflow.operators import CheckTask, PlanTask, PublishTask, ReadTask, ReportTask
 from offpeak.on_airflow.registry import register, register_pipeline
 from offpeak.on_airflow.shard_task import ShardTask
 
@@ -70,22 +70,20 @@ def _layers(pipeline: Pipeline, schedule: Any = None) -> None:
     before: list[Any] = []
     for layer in pipeline.layers:
         made = [_stage(pipeline, stage, schedule) for stage in layer]
-        for plan, shards, settle in made:
-            before >> plan if before else None
+        for first, shards, settle in made:
+            before >> first if before else None
             # a failed shard fails `settle` at once; the last step waits for the others, which go on
             [shards, settle] >> finish
         before = [settle for _, _, settle in made]
 
 
 def _stage(pipeline: Pipeline, stage: Workload, schedule: Any) -> tuple[Any, Any, Any]:
-    """Plan, shards and settling of one stage."""
+    """What one stage begins with, its shards, and its settling."""
     from offpeak.on_airflow.pipeline_tasks import SettleTask
 
     name = stage.name
     with TaskGroup(name.removeprefix(f"{pipeline.name}__")):
-        plan = PlanTask(
-            task_id="plan", workload=name, pipeline=pipeline.name, inlets=read_by(stage, schedule)
-        )
+        first, plan = _plan(stage, schedule, pipeline.name)
         shards = _shards(name, plan)
         settle = SettleTask(
             task_id="settle",
@@ -98,7 +96,7 @@ def _stage(pipeline: Pipeline, stage: Workload, schedule: Any) -> tuple[Any, Any
         plan >> shards >> settle
         if stage.approve_above_usd is not None:
             plan >> _approval(name, plan.task_id) >> shards
-    return plan, shards, settle
+    return first, shards, settle
 
 
 _OWN_DAG = "workload_dag({name}) inside your own DAG makes a task group; schedule and DAG options belong to your DAG."
@@ -129,6 +127,19 @@ def _deadline(workload: Workload) -> dict[str, Any]:
     return {"deadline": deadlines(workload)}
 
 
+def _plan(workload: Workload, schedule: Any, pipeline: str = "") -> tuple[Any, PlanTask]:
+    """The plan task, and what begins: the tasks that read for it, or itself."""
+    whose = {"workload": workload.name, "pipeline": pipeline}
+    plan = PlanTask(task_id="plan", **whose, inlets=read_by(workload, schedule))
+    if workload.readers == 1:
+        return plan, plan
+    shown = f"{{{{ task.number + 1 }}}} of {workload.readers}"
+    read = ReadTask.partial(task_id="read", **whose, map_index_template=shown)
+    readers = read.expand(number=list(range(workload.readers)))
+    readers >> plan
+    return readers, plan
+
+
 def _shards(workload: str, plan: PlanTask) -> Any:
     """One mapped task for each shard."""
     return ShardTask.partial(
@@ -139,7 +150,7 @@ def _shards(workload: str, plan: PlanTask) -> Any:
 def _tasks(workload: Workload, schedule: Any = None) -> None:
     register(workload)
     name = workload.name
-    plan = PlanTask(task_id="plan", workload=name, inlets=read_by(workload, schedule))
+    _, plan = _plan(workload, schedule)
     shards = _shards(name, plan)
     # a run in which nothing is left to ask has no shards; it is still checked and published
     check = CheckTask(task_id="check", workload=name, plan=plan.task_id, trigger_rule=TriggerRule.NONE_FAILED)

@@ -61,18 +61,19 @@ class PlanTask(BaseOperator):
 
     def execute(self, context: Any) -> list[int]:
         from offpeak.run import start
+        from offpeak.spool_shares import drop_shares
 
         site = airflow_site()
         with airflow_errors():
-            if self.pipeline:
-                workload, new, interval = _new_stage(self.pipeline, self.workload, site, context)
-            else:
-                workload, new, interval = _new(registered(self.workload), site, context)
+            workload, new, interval = _asked_for(self.pipeline, self.workload, site, context)
             try:
                 run = start(workload, site, new, interval)
             except OffpeakError as error:
+                if not error.transient:
+                    drop_shares(workload, site, new)
                 self._say_failed(site, workload, new, error)
                 raise
+            drop_shares(workload, site, new)
         context["ti"].xcom_push(key=RUN_ID, value=run.run_id)
         site.ledger.note_run(run.run_id, self._origin(), now=site.now())
         facts = run.facts
@@ -88,7 +89,6 @@ class PlanTask(BaseOperator):
 
     def _say_failed(self, site: Site, workload: Workload, new: NewRun, error: OffpeakError) -> None:
         """The report and the alert of a plan that failed; the alert alone when it failed before there was a run."""
-        from offpeak.alerts.raising import Seen
         from offpeak.on_airflow.channels import raise_on_airflow
         from offpeak.report import write_report
 
@@ -97,9 +97,52 @@ class PlanTask(BaseOperator):
             site.ledger.note_run(run.run_id, self._origin(), now=site.now())
             write_report(site, run.run_id)
             raise_on_airflow(workload, run.run_id, site=site)
-        elif not error.transient and "replay" not in new.spec:
-            interval = Interval(start=new.interval_start, end=new.interval_end)
-            raise_on_airflow(workload, None, seen=Seen(interval=interval, broke_off=str(error)), site=site)
+        else:
+            _say_broke_off(site, workload, new, error)
+
+
+def _say_broke_off(site: Site, workload: Workload, new: NewRun, error: OffpeakError) -> None:
+    """The alert of what failed before there was a run; a replay has somebody who waits for it."""
+    from offpeak.alerts.raising import Seen
+    from offpeak.on_airflow.channels import raise_on_airflow
+
+    if not error.transient and "replay" not in new.spec:
+        interval = Interval(start=new.interval_start, end=new.interval_end)
+        raise_on_airflow(workload, None, seen=Seen(interval=interval, broke_off=str(error)), site=site)
+
+
+class ReadTask(BaseOperator):
+    """Reads and renders one share of the rows, which the plan task takes over; mapped, `readers` of them."""
+
+    ui_color = "#e8f0ea"
+
+    def __init__(self, *, workload: str, number: int, pipeline: str = "", **options: Any) -> None:
+        super().__init__(**options)
+        self.workload = workload
+        self.number = number
+        self.pipeline = pipeline
+
+    def execute(self, context: Any) -> str:
+        from offpeak.spool_shares import spool_share
+
+        site = airflow_site()
+        with airflow_errors():
+            workload, new, interval = _asked_for(self.pipeline, self.workload, site, context)
+            if "replay" in new.spec:
+                return "nothing to read: a replay has its rows"
+            try:
+                rows = spool_share(workload, site, new, interval, self.number)
+            except OffpeakError as error:
+                _say_broke_off(site, workload, new, error)
+                raise
+        return f"{rows:,} rows"
+
+
+def _asked_for(pipeline: str, name: str, site: Site, context: Any) -> tuple[Workload, NewRun, Interval]:
+    """The run that the dag run asks for, of a workload or of a pipeline's stage."""
+    if pipeline:
+        return _new_stage(pipeline, name, site, context)
+    return _new(registered(name), site, context)
 
 
 def _new(workload: Workload, site: Site, context: Any) -> tuple[Workload, NewRun, Interval]:
@@ -129,10 +172,10 @@ def _new_stage(pipeline_name: str, name: str, site: Site, context: Any) -> tuple
             f"`offpeak dead-letters replay {conf['replay']}`, then run the pipeline again."
         )
     workload = prepared(pipeline, registered(name), site, interval)
-    limit, again = reading(pipeline, name, limit=conf.get("limit"), again=bool(conf.get("again")))
+    read = reading(pipeline, name, limit=conf.get("limit"), again=bool(conf.get("again")))
     return (
         workload,
-        new_run(workload, site, interval, limit=limit, again=again, started_by=started_by),
+        new_run(workload, site, interval, limit=read.limit, again=read.again, started_by=started_by),
         interval,
     )
 

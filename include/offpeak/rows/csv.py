@@ -20,7 +20,14 @@ from offpeak.arrays import texts
 from offpeak.errors import InputError, SpecError
 from offpeak.rows.columns import BATCH_BYTES, MAX_CELL_BYTES, Frame, excerpt, frame_of, wanted_columns
 from offpeak.rows.encoding import find_encoding
-from offpeak.rows.files import NOTHING_SENT, SourceFile, checked_addresses, find_files, without_login
+from offpeak.rows.files import (
+    NOTHING_SENT,
+    SourceFile,
+    checked_addresses,
+    files_of,
+    find_files,
+    without_login,
+)
 from offpeak.rows.lines import checked_encoding, marked_text, text_bytes
 from offpeak.rows.source import Opening, RowBatch, RowProblem, RowSource
 
@@ -43,6 +50,7 @@ class Record(NamedTuple):
 class CsvRows:
     """Rows of one or more CSV files."""
 
+    has_shares: ClassVar[bool] = True
     unit: ClassVar[str] = "line"
     """What the numbers of its rows count, in messages."""
     addresses: tuple[str, ...]
@@ -66,7 +74,7 @@ class CsvRows:
             return  # every file is empty: no rows, and no header that could lack a column
         wanted = wanted_columns(opening, self.key, present, where)
         frame = frame_of(dict.fromkeys(wanted, pa.string()), self.key, where, self.max_cell_bytes)
-        for file in files:
+        for file in files_of(files, opening.share):
             header = headers[file.address]
             with self._records(file, encodings[file.address]) as records:
                 next(records, None)  # the header

@@ -41,6 +41,7 @@ class DocumentRows:
     """The text files at some addresses."""
 
     key: ClassVar[str] = KEY
+    has_shares: ClassVar[bool] = True
     unit: ClassVar[str] = "file"
     addresses: tuple[str, ...]
     max_cell_bytes: int = MAX_CELL_BYTES
@@ -53,8 +54,10 @@ class DocumentRows:
         wanted = wanted_columns(opening, KEY, (KEY, TITLE, TEXT), self.describe())
         gathered: list[tuple[str, str]] = []
         problems: list[RowProblem] = []
-        first, size = 1, 0
-        for number, (name, file) in enumerate(_named(self.addresses, opening), 1):
+        files = list(enumerate(_named(self.addresses, opening), 1))
+        mine = opening.share.pick(files, [1] * len(files))
+        first, size = mine[0][0] if mine else 1, 0
+        for number, (name, file) in mine:
             text = self._read(file, number)
             if isinstance(text, RowProblem):
                 problems.append(text)

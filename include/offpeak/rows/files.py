@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from offpeak.errors import InputError, SpecError
+from offpeak.rows.source import Share
 from offpeak.store import Store, is_remote
 
 NOTHING_SENT = "Nothing was sent for this run."
@@ -30,6 +31,14 @@ class SourceFile:
     path: str
     fs: Any = field(default=None, repr=False)
     """The fsspec file system, None for the local disk."""
+
+    @property
+    def size(self) -> int:
+        """In bytes, at least 1; InputError when nobody can say."""
+        try:
+            return max(1, Path(self.path).stat().st_size if self.fs is None else self.fs.size(self.path) or 1)
+        except OSError as error:
+            raise unreadable(self.address, error) from error
 
     def open(self) -> IO[bytes]:
         """Open for reading; InputError when that fails."""
@@ -102,6 +111,11 @@ def find_files(addresses: Sequence[str], store: Store, interval_key: str = "") -
         files = _remote_files(expanded) if is_remote(expanded) else _local_files(expanded)
         found.update((file.address, file) for file in files)
     return list(found.values())
+
+
+def files_of(files: Sequence[SourceFile], share: Share) -> Sequence[SourceFile]:
+    """The files of one share, by their sizes."""
+    return files if share.of == 1 else share.pick(files, [file.size for file in files])
 
 
 def _local_files(address: str) -> list[SourceFile]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from offpeak.errors import InputError
 from offpeak.rows.cells import plain_type
@@ -24,7 +26,7 @@ from offpeak.rows.files import (
     unreadable,
     without_login,
 )
-from offpeak.rows.source import Opening, RowBatch, RowSource
+from offpeak.rows.source import Opening, RowBatch, RowSource, Share
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +38,7 @@ _READ_BUFFER_BYTES = 1 << 20
 class ParquetRows:
     """Rows of one or more Parquet files."""
 
+    has_shares: ClassVar[bool] = True
     addresses: tuple[str, ...]
     key: str
     max_cell_bytes: int = MAX_CELL_BYTES
@@ -49,8 +52,8 @@ class ParquetRows:
         types = _types(files)
         wanted = wanted_columns(opening, self.key, types, where)
         frame = frame_of({name: types[name] for name in wanted}, self.key, where, self.max_cell_bytes)
-        for file in files:
-            yield from _file_batches(file, frame, opening.batch_rows)
+        for piece in _pieces(files, opening.share):
+            yield from _piece_batches(piece, frame, opening.batch_rows)
 
 
 def parquet(address: str | Sequence[str], *, key: str, max_cell_bytes: int = MAX_CELL_BYTES) -> RowSource:
@@ -122,13 +125,38 @@ def _wider(known: pa.Field, field: pa.Field, addresses: tuple[str, str]) -> pa.F
         ) from None
 
 
-def _file_batches(file: SourceFile, frame: Frame, batch_rows: int) -> Iterator[RowBatch]:
-    first = 1
-    with _opened(file) as reader:
+class _Piece(NamedTuple):
+    """Neighbouring row groups of a file; all of them if not given."""
+
+    file: SourceFile
+    groups: range | None = None
+
+
+def _pieces(files: Sequence[SourceFile], share: Share) -> Iterator[_Piece]:
+    """The share's row groups, file by file."""
+    if share.of == 1:
+        yield from map(_Piece, files)
+        return
+    places: list[tuple[SourceFile, int]] = []
+    sizes: list[int] = []
+    for file in files:
+        with _opened(file) as reader:
+            groups = [reader.metadata.row_group(number) for number in range(reader.num_row_groups)]
+        places += [(file, number) for number in range(len(groups))]
+        sizes += [max(1, group.total_byte_size) for group in groups]
+    for file, found in groupby(share.pick(places, sizes), key=itemgetter(0)):
+        numbers = [number for _, number in found]
+        yield _Piece(file, range(numbers[0], numbers[-1] + 1))
+
+
+def _piece_batches(piece: _Piece, frame: Frame, batch_rows: int) -> Iterator[RowBatch]:
+    with _opened(piece.file) as reader:
+        groups = range(reader.num_row_groups) if piece.groups is None else piece.groups
         there = [name for name in frame.schema.names if name in reader.schema_arrow.names]
         rows = _rows_per_batch(reader, there, batch_rows)
-        for records in reader.iter_batches(batch_size=rows, columns=there):
-            yield _batch(records, file, frame, first)
+        first = 1 + sum(reader.metadata.row_group(number).num_rows for number in range(groups.start))
+        for records in reader.iter_batches(batch_size=rows, row_groups=list(groups), columns=there):
+            yield _batch(records, piece.file, frame, first)
             first += records.num_rows
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from offpeak.connections import Connections
     from offpeak.site import Interval
     from offpeak.store import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,26 @@ class RowBatch(NamedTuple):
     problems: tuple[RowProblem, ...] = ()
 
 
+class Share:
+    """One reader's part of a source: the `number`th, from 0, of `of`. One after the other they are all of it."""
+
+    def __init__(self, number: int = 0, of: int = 1) -> None:
+        self.number = number
+        self.of = of
+        self.seen = ""
+        """Names the items that were there to pick from: shares fit together if all of them saw the same."""
+
+    def pick(self, items: Sequence[T], sizes: Sequence[int]) -> list[T]:
+        """This share's items, neighbours of about the same size together as every other share's. Sizes above 0."""
+        self.seen = blake2b(repr((items, sizes)).encode(), digest_size=16).hexdigest()
+        whole, before, mine = sum(sizes), 0, []
+        for item, size in zip(items, sizes, strict=True):
+            if (2 * before + size) * self.of // (2 * whole) == self.number:
+                mine.append(item)
+            before += size
+        return mine
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """What a source needs to open itself for one run."""
@@ -48,6 +71,8 @@ class Opening:
     columns: tuple[str, ...] | None = None
     """The columns that are wanted, the key among them; None for all of them."""
     batch_rows: int = 8_192
+    share: Share = field(default_factory=Share)
+    """Which part is read. A source that has no parts to give (no `has_shares`) is only ever asked for all of it."""
 
 
 class RowSource(Protocol):

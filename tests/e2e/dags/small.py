@@ -46,4 +46,4 @@ with DAG("own", schedule=None) as own:
     def after() -> str:
         return "after"
 
-    before() >> workload_dag(_workload("grouped")) >> after()
+    before() >> workload_dag(_workload("grouped", readers=2)) >> after()
