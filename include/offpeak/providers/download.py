@@ -1,16 +1,21 @@
-"""Downloads of result files: whole before the first line is given, so that no line is given twice."""
+"""Downloads of result files: lines are given as they arrive, and none of them twice."""
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import IO
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
+from itertools import islice
+from threading import Condition, Thread
+from typing import IO, Any
 
 import orjson
 
-from offpeak.blocks import Block, blocks_of
+from offpeak.blocks import Block, blocks_of, lines_in
 from offpeak.errors import ProviderBusy
 
 ATTEMPTS = 3
@@ -18,49 +23,174 @@ ATTEMPTS = 3
 SHORT_ATTEMPTS = 8
 """For a file that ends too soon: taking it as it is means asking, and paying, again for what it lacks."""
 _LONGEST_WAIT = 2.0
-_WRITE_BYTES = 1024 * 1024
 _NEW_LINE = b"\n"
 
 Stream = Callable[[], AbstractContextManager[Iterator[bytes]]]
 
 
 def downloaded(stream: Stream, *, least: int, wait: Callable[[float], None]) -> Iterator[Block]:
-    """Every line of what `stream` opens, split on LF only, blank ones left out; the file is kept on disk.
+    """Every line of what `stream` opens, split on LF only, blank ones left out, while the rest is still on its way.
 
     A download that breaks off, ends within a line, or holds fewer than the `least` lines that the provider
-    counted, is begun anew: a line lost here would be paid for again. When it keeps breaking, ProviderBusy; when
-    it keeps being short, the file itself is so and is given as it is, a cut last line included, for the reader
-    to call it unreadable.
+    counted, is begun anew: a line lost here would be paid for again. The lines that were given by then are left out,
+    in whatever order they come now. When it keeps breaking, ProviderBusy; when it keeps being short, the file itself
+    is so and is given as it is, a cut last line included, for the reader to call it unreadable.
     """
-    with tempfile.TemporaryFile(prefix="offpeak-results-", buffering=_WRITE_BYTES) as file:
-        _fetch(stream, file, least, wait)
+    given, tries = 0, _Tries()
+    with _temporary() as file:
+        try:
+            with _arriving(stream, file, least) as coming:
+                for block in blocks_of(coming):
+                    yield block
+                    given += len(block)
+                return
+        except (_Short, ProviderBusy) as error:
+            tries.failed(error)
         file.seek(0)
-        yield from blocks_of(file)
+        known = Counter(islice(lines_in(blocks_of(file)), given))
+    with _temporary() as file:
+        _fetch(stream, file, least, wait, tries)
+        file.seek(0)
+        for block in blocks_of(file):
+            yield _without(block, known) if known else block
 
 
-def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], None]) -> None:
-    broken = short = 0
+def _temporary() -> AbstractContextManager[IO[bytes]]:
+    return tempfile.TemporaryFile(prefix="offpeak-results-", buffering=0)
+
+
+def _without(block: Block, known: Counter[bytes]) -> Block:
+    """The block's lines but for the known ones, each as often as it is known."""
+    import numpy as np
+
+    new = np.ones(len(block), bool)
+    for place, line in enumerate(block):
+        if known[line]:
+            known[line] -= 1
+            new[place] = False
+    return Block(data=block.data, starts=block.starts[new], ends=block.ends[new])
+
+
+class _Short(Exception):
+    """The file ended in a line, or with fewer lines than there must be."""
+
+
+class _Left(Exception):
+    """Nobody reads any more."""
+
+
+class _Tries:
+    """How often a download failed, and in which way."""
+
+    def __init__(self) -> None:
+        self._broken = self._short = 0
+
+    def failed(self, error: _Short | ProviderBusy) -> None:
+        """Count it; raises it when it is to be tried no more."""
+        if isinstance(error, _Short):
+            self._short += 1
+            return
+        self._broken += 1
+        # the provider's own no (a limit, a 404) is the caller's to wait out; a broken line is ours
+        if error.code != "no_answer" or self._broken == ATTEMPTS:
+            raise error
+
+    @property
+    def is_last_short(self) -> bool:
+        return self._short == SHORT_ATTEMPTS - 1
+
+    @property
+    def wait_seconds(self) -> float:
+        return random.uniform(0.5, 1.5) * min(self._broken + self._short, _LONGEST_WAIT)  # noqa: S311 - guards nothing
+
+
+def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], None], tries: _Tries) -> None:
+    """All of it into the file, after a try that failed."""
     while True:
+        wait(tries.wait_seconds)
         file.seek(0)
         file.truncate()
-        ended = 0
         try:
-            with stream() as chunks:
-                for chunk in chunks:
-                    file.write(chunk)
-                    ended += chunk.count(_NEW_LINE)
-        except ProviderBusy as error:
-            broken += 1
-            # the provider's own no (a limit, a 404) is the caller's to wait out; a broken line is ours
-            if error.code != "no_answer" or broken == ATTEMPTS:
-                raise
-        else:
-            last = _last_line(file)
-            lines = ended + (not last.endswith(_NEW_LINE) and bool(last.strip()))
-            short += 1
-            if short == SHORT_ATTEMPTS or (lines >= least and not _is_cut(last)):
+            _attempt(stream, file, file.write, least)
+            return
+        except _Short as short:
+            if tries.is_last_short:
                 return
-        wait(random.uniform(0.5, 1.5) * min(broken + short, _LONGEST_WAIT))  # noqa: S311 - guards nothing
+            tries.failed(short)
+        except ProviderBusy as error:
+            tries.failed(error)
+
+
+def _attempt(stream: Stream, file: IO[bytes], write: Callable[[bytes], object], least: int) -> None:
+    """Write to the file, by `write`, what comes; _Short when that is not all."""
+    ended = 0
+    with stream() as chunks:
+        for chunk in chunks:
+            write(chunk)
+            ended += chunk.count(_NEW_LINE)
+    last = _last_line(file)
+    lines = ended + (not last.endswith(_NEW_LINE) and bool(last.strip()))
+    if lines < least or _is_cut(last):
+        raise _Short
+
+
+class _Arriving:
+    """A file that one thread fills while another reads it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._more = Condition()
+        self._size = self._read = 0
+        self._ended = self._is_left = False
+        self._error: BaseException | None = None
+
+    def fill(self, stream: Stream, least: int) -> None:
+        """In a thread of its own, until all of it is there or nobody reads any more."""
+        try:
+            _attempt(stream, self._file, self._write, least)
+        except BaseException as error:  # noqa: BLE001  it is raised again by whoever reads
+            self._error = error
+        with self._more:
+            self._ended = True
+            self._more.notify()
+
+    def _write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        with self._more:
+            if self._is_left:
+                raise _Left
+            self._size += len(chunk)
+            self._more.notify()
+
+    def leave(self) -> None:
+        """Have the thread end with the next piece."""
+        with self._more:
+            self._is_left = True
+
+    def readinto(self, room: memoryview) -> int:
+        """Fill all of the room, waiting for it; less only at the end. Raises what `fill` came to."""
+        with self._more:
+            self._more.wait_for(lambda: self._ended or self._size - self._read >= len(room))
+            if self._error is not None:
+                raise self._error
+            size = min(len(room), self._size - self._read)
+        count = os.preadv(self._file.fileno(), [room[:size]], self._read)
+        self._read += count
+        return count
+
+
+@contextmanager
+def _arriving(stream: Stream, file: IO[bytes], least: int) -> Iterator[Any]:
+    """The file to read while it is downloaded."""
+    coming = _Arriving(file)
+    run: Callable[..., Any] = copy_context().run
+    thread = Thread(target=run, args=(coming.fill, stream, least), name="offpeak-download", daemon=True)
+    thread.start()
+    try:
+        yield coming
+    finally:
+        coming.leave()
+        thread.join()
 
 
 def _is_cut(last: bytes) -> bool:

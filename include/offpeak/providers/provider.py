@@ -269,10 +269,9 @@ class Client(Protocol):
         """Ask for the end of a batch. One that has already ended is returned as it is."""
 
     def blocks(self, batch: Batch) -> Iterator[Block]:
-        """Every result line, split on LF only, blank ones left out, from all result files, streamed.
+        """Every result line, split on LF only, blank ones left out, from all result files, as they arrive.
 
-        A download that breaks off is resumed or begun anew without giving a line twice; ProviderBusy
-        when it keeps breaking.
+        A download that breaks off is begun anew without giving a line twice; ProviderBusy when it keeps breaking.
         """
 
     def ask(self, ask: Ask, custom_id: str, body: Mapping[str, Any]) -> Reply:

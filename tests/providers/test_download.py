@@ -1,0 +1,144 @@
+"""Downloads: every line once, whatever breaks in between, and the first ones before the last have arrived."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from offpeak.blocks import BLOCK_BYTES, lines_in
+from offpeak.errors import ProviderBusy
+from offpeak.providers import download
+from offpeak.providers.download import ATTEMPTS, SHORT_ATTEMPTS, Stream, downloaded
+
+LINES = st.lists(st.sampled_from([b"{}", b'{"a": 1}', b"x" * 9, b"no json"]), max_size=12)
+
+
+class Server:
+    """Gives the same lines at every try, each time in another order and in pieces of so many bytes.
+
+    `breaks` says after how many bytes the first tries break off, `cuts` after how many the next ones just end."""
+
+    def __init__(self, orders: list[list[bytes]], piece: int, breaks: list[int], cuts: list[int]) -> None:
+        self.orders = orders
+        self.piece = piece
+        self.breaks = breaks
+        self.cuts = cuts
+        self.tries = 0
+
+    @contextmanager
+    def stream(self) -> Iterator[Iterator[bytes]]:
+        yield self._pieces()
+
+    def _pieces(self) -> Iterator[bytes]:
+        number, self.tries = self.tries, self.tries + 1
+        content = b"\n".join(self.orders[number % len(self.orders)]) + b"\n"
+        ends = [*self.breaks, *self.cuts]
+        end = min(ends[number], len(content)) if number < len(ends) else len(content)
+        for start in range(0, end, self.piece):
+            yield content[start : min(start + self.piece, end)]
+        if number < len(self.breaks):
+            raise ProviderBusy("broken off", code="no_answer")
+
+
+@pytest.fixture(params=[4, BLOCK_BYTES], ids=["small blocks", "large blocks"])
+def _block_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("offpeak.blocks.BLOCK_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("_block_bytes")
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), lines=LINES, piece=st.integers(1, 40))
+def test_every_line_is_given_once_whatever_breaks_and_in_whatever_order_it_comes_again(
+    data: st.DataObject, lines: list[bytes], piece: int
+) -> None:
+    orders = [data.draw(st.permutations(lines)) for _ in range(4)]
+    whole = sum(map(len, lines)) + max(1, len(lines))
+    breaks = data.draw(st.lists(st.integers(0, whole), max_size=ATTEMPTS - 1))
+    cuts = data.draw(st.lists(st.integers(0, whole), max_size=SHORT_ATTEMPTS - 1))
+    server, waits = Server(orders, piece, breaks, cuts), list[float]()
+    found = list(lines_in(downloaded(server.stream, least=len(lines), wait=waits.append)))
+    assert Counter(found) == Counter(lines)
+    assert len(waits) == server.tries - 1
+    if not breaks and not cuts:
+        assert found == orders[0]
+
+
+def test_lines_are_given_while_the_rest_is_on_its_way() -> None:
+    line, seen = b"x" * 1_000 + b"\n", threading.Event()
+
+    @contextmanager
+    def stream() -> Iterator[Iterator[bytes]]:
+        def pieces() -> Iterator[bytes]:
+            for _ in range(2 * BLOCK_BYTES // len(line)):
+                yield line
+            assert seen.wait(30), "nothing was given before all had arrived"
+            yield line
+
+        yield pieces()
+
+    found = 0
+    for block in downloaded(stream, least=0, wait=pytest.fail):
+        seen.set()
+        found += len(block)
+    assert found == 2 * BLOCK_BYTES // len(line) + 1
+
+
+@pytest.mark.parametrize(("error", "tries"), [("no_answer", ATTEMPTS), ("rate_limit", 1)])
+def test_a_line_that_keeps_breaking_is_busy_and_a_no_of_the_provider_at_once(error: str, tries: int) -> None:
+    begun = []
+
+    @contextmanager
+    def stream() -> Iterator[Iterator[bytes]]:
+        begun.append(1)
+        yield iter([b"a\n"])
+        raise ProviderBusy("gone", code=error)
+
+    with pytest.raises(ProviderBusy, match="gone"):
+        list(downloaded(stream, least=2, wait=lambda seconds: None))
+    assert len(begun) == tries
+
+
+def test_a_file_that_stays_short_is_given_as_it_is_with_its_cut_line_and_no_line_twice() -> None:
+    server = Server([[b'{"a": 1}', b'{"a": 2}', b'{"a": 3}']], 4, [], [22] * SHORT_ATTEMPTS)
+    found = list(lines_in(downloaded(server.stream, least=3, wait=lambda seconds: None)))
+    assert found == [b'{"a": 1}', b'{"a": 2}', b'{"a"']
+    assert server.tries == SHORT_ATTEMPTS
+
+
+def test_whoever_reads_no_further_ends_the_download() -> None:
+    line = b"x" * 1_000 + b"\n"
+    closed = threading.Event()
+
+    @contextmanager
+    def stream() -> Iterator[Iterator[bytes]]:
+        def endless() -> Iterator[bytes]:
+            while True:
+                yield line
+
+        try:
+            yield endless()
+        finally:
+            closed.set()
+
+    blocks = downloaded(stream, least=0, wait=pytest.fail)
+    next(blocks)
+    blocks.close()
+    assert closed.is_set()
+    assert not [thread for thread in threading.enumerate() if thread.name == "offpeak-download"]
+
+
+def test_an_error_of_ours_in_the_download_reaches_the_reader() -> None:
+    @contextmanager
+    def stream() -> Iterator[Iterator[bytes]]:
+        raise OSError("no space left")
+        yield iter(())
+
+    given: Stream = stream
+    with pytest.raises(OSError, match="no space left"):
+        list(download.downloaded(given, least=0, wait=pytest.fail))
