@@ -111,7 +111,7 @@ class Dealt:
 
 
 class InOrder:
-    """Stretches of records, each in the order of their field `row`, given out in that order together."""
+    """Stretches of records, each in the order of their field `row`, given out together as far as the rows have come."""
 
     def __init__(self, folder: Path, fields: Sequence[tuple[Any, ...]]) -> None:
         import numpy as np

@@ -266,9 +266,7 @@ class _Renderer:
             return keys
         if pa.types.is_integer(kind):
             return keys.cast(pa.int64())
-        if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-            return keys.cast(pa.string())
-        if pa.types.is_null(kind):
+        if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
             return keys.cast(pa.string())
         raise InputError(
             f"Workload {self._workload.name}: the key column {self._workload.rows.key!r} is of type {kind}. "
