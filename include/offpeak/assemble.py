@@ -14,11 +14,11 @@ from offpeak.arrays import dollars, text
 from offpeak.errors import ReconcileError
 from offpeak.joined import SUMMED, At, Places
 from offpeak.layout import layout_of
-from offpeak.letters import DEAD_LETTERS, Letters
+from offpeak.letters import DEAD_LETTERS, OF_ROW, Letters
 from offpeak.memory import give_back
 from offpeak.overlap import ahead
 from offpeak.results import result_schema, staged_options
-from offpeak.row_files import RowFiles, Rows, batches
+from offpeak.row_files import Grouped, RowFiles, Rows, RowsAt, batches
 from offpeak.states import Outcome
 from offpeak.tables.columns import carried_schema, rows_per_batch, write_rows
 from offpeak.tables.table import PROVENANCE
@@ -26,6 +26,7 @@ from offpeak.vector_files import VectorFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from offpeak.ledger import Run
     from offpeak.site import Site
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from offpeak.workload import Workload
 
 STAGED = "staged.parquet"
+MANY_ROWS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ def assemble(workload: Workload, site: Site, run: Run) -> Assembled:
 class _Inputs:
     files: Mapping[str, Path]
     """rows, plan and carried."""
+    footer: pq.FileMetaData
+    """That of the rows."""
     results: Sequence[Path]
     layout: Layout
 
@@ -91,7 +95,9 @@ def _inputs(workload: Workload, site: Site, folder: str, work: Path) -> Iterator
         if not results:
             results = [work / "no_results.parquet"]
             write_rows([], result_schema(workload), results[0])
-        yield _Inputs(files=files, results=results, layout=layout_of(workload, pq.read_schema(files["rows"])))
+        footer = pq.read_metadata(files["rows"])
+        layout = layout_of(workload, footer.schema.to_arrow_schema())
+        yield _Inputs(files=files, footer=footer, results=results, layout=layout)
 
 
 @dataclass(slots=True)
@@ -128,13 +134,14 @@ def _placed(inputs: _Inputs) -> int:
 def _write_staged(inputs: _Inputs, places: Places, work: Path, run_id: str) -> _Staged:
     """The table's rows, streamed in the order of the input, and the dead letters."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     schema = inputs.layout.schema
+    options = staged_options(schema, inputs.layout.key)
     staged = _Staged()
+    asked = RowsAt(inputs.files["rows"], OF_ROW, inputs.footer)
     with (
-        pq.ParquetWriter(work / STAGED, schema, **staged_options(schema, inputs.layout.key)) as writer,
-        Letters(work, inputs.files["rows"], inputs.results, inputs.layout.key) as letters,
+        Grouped(work / STAGED, schema, _group_rows(inputs.layout), **options) as writer,
+        Letters(work, asked, inputs.results, inputs.layout.key) as letters,
     ):
         for made, at in ahead(_joined(inputs, places, work, run_id)):
             staged.outcomes.update(_counted(made["_outcome"]))
@@ -142,7 +149,7 @@ def _write_staged(inputs: _Inputs, places: Places, work: Path, run_id: str) -> _
                 pc.not_equal(made["_decision"], text("duplicate")), made[inputs.layout.key].is_valid()
             )
             table = _only(made, placed).select(schema.names).cast(schema)
-            writer.write_table(table)
+            writer.add(table)
             staged.rows += table.num_rows
             letters.add(made, at)
     return staged
@@ -154,16 +161,15 @@ def _joined(inputs: _Inputs, places: Places, work: Path, run_id: str) -> Iterato
 
     layout = inputs.layout
     own = layout.schema.names[: -len(PROVENANCE) - len(layout.answer)]
-    answer = layout.schema.field(layout.answer[0])
-    vector = answer if pa.types.is_fixed_size_list(answer.type) else None
+    vector = _vector_of(layout)
     elsewhere = {"_fingerprint"} | ({vector.name} if vector else set())
     found = pa.schema([field for field in carried_schema(layout) if field.name not in elsewhere])
     files = [*inputs.results, inputs.files["carried"]]
-    rows = Rows(inputs.files["rows"], [*own, "_fingerprint"])
+    rows = Rows(inputs.files["rows"], [*own, "_fingerprint"], inputs.footer)
     plan = Rows(inputs.files["plan"], ["decision"])
     results = RowFiles(files, found, work)
-    # a batch is made while the one before it is written, and vectors take twice their room for that
-    held_rows = rows_per_batch(layout.schema) // (4 if vector else 2)
+    # of very many rows the footers and the like take 30 MB: then as much less is held of the rows themselves
+    held_rows = max(1, _group_rows(layout) // (2 if places.rows > MANY_ROWS else 1))
     with _vectors(vector, files, work) as vectors:
         while count := len((at := places.take(held_rows)).files):
             made = _decided(
@@ -174,6 +180,18 @@ def _joined(inputs: _Inputs, places: Places, work: Path, run_id: str) -> Iterato
                 run_id,
             )
             yield (made.append_column(vector, vectors.take(at.files, at.places)) if vectors else made), at
+
+
+def _vector_of(layout: Layout) -> pa.Field | None:
+    import pyarrow as pa
+
+    answer = layout.schema.field(layout.answer[0])
+    return answer if pa.types.is_fixed_size_list(answer.type) else None
+
+
+def _group_rows(layout: Layout) -> int:
+    """Rows of a batch: one is made while the one before it is written, and vectors take twice their room for that."""
+    return max(1, rows_per_batch(layout.schema) // (4 if _vector_of(layout) else 2))
 
 
 @contextmanager

@@ -10,13 +10,14 @@ import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offpeak.arrays import numbers, with_nulls
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 READ_ROWS = 4_096
 UNPACK_ROWS = 16_384
@@ -24,12 +25,17 @@ BATCH_ROWS = 16_384
 
 
 class Rows:
-    """The columns `names` (all if not given) of a Parquet file, from the first row to the last."""
+    """The columns `names` (all if not given) of a Parquet file, from the first row to the last.
 
-    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+    `footer` is the file's, where it is known: of ten million rows it takes 10 MB, and each reader's own as much again.
+    """
+
+    def __init__(
+        self, path: Path, names: Sequence[str] | None = None, footer: pq.FileMetaData | None = None
+    ) -> None:
         import pyarrow.parquet as pq
 
-        file = pq.ParquetFile(path, pre_buffer=False)
+        file = pq.ParquetFile(path, metadata=footer, pre_buffer=False)
         schema = file.schema_arrow
         self._schema = schema if names is None else _selected(schema, names)
         self._batches = file.iter_batches(READ_ROWS, columns=None if names is None else list(names))
@@ -61,15 +67,17 @@ def batches(path: Path, names: list[str]) -> Iterator[tuple[int, dict[str, pa.Ar
 
 
 class RowsAt:
-    """The columns `names` of single rows of a Parquet file, by their numbers, in ascending order over all calls."""
+    """The columns `names` of single rows of a Parquet file, by their numbers, in ascending order over all calls.
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    `footer` is as for Rows."""
+
+    def __init__(self, path: Path, names: Sequence[str], footer: pq.FileMetaData | None = None) -> None:
         import numpy as np
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._names = list(names)
-        self._file = pq.ParquetFile(path, pre_buffer=False)
+        self._file = pq.ParquetFile(path, metadata=footer, pre_buffer=False)
         self._schema = _selected(self._file.schema_arrow, names)
         groups = range(self._file.num_row_groups)
         self._starts = np.cumsum([0, *(self._file.metadata.row_group(one).num_rows for one in groups)])
@@ -89,13 +97,46 @@ class RowsAt:
                 self._group = group
                 self._held = self._file.read_row_group(group, self._names).select(self._names)
             parts.append(self._held.take(numbers(rows[groups == group] - self._starts[group])))
-        return pa.concat_tables([self._held.slice(0, 0), *parts])
+        return pa.concat_tables(parts or [self._held.slice(0, 0)])
 
 
 def _selected(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([schema.field(name) for name in names])
+
+
+class Grouped:
+    """Writes tables to a Parquet file, some together as a row group of at least so many rows.
+
+    Each group has an entry for each column in the footer, which writers and readers hold in memory.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, rows: int, **options: Any) -> None:
+        import pyarrow.parquet as pq
+
+        self._writer = pq.ParquetWriter(path, schema, **options)
+        self._rows = rows
+        self._held: list[pa.Table] = []
+
+    def __enter__(self) -> Grouped:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write()
+        self._writer.close()
+
+    def add(self, table: pa.Table) -> None:
+        self._held.append(table)
+        if sum(one.num_rows for one in self._held) >= self._rows:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        held, self._held = self._held, []
+        if held:
+            self._writer.write_table(pa.concat_tables(held))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from offpeak import Prompt, Vector, matching, row_files
 from offpeak import assemble as assembling
+from offpeak import letters as lettering
 from offpeak.assemble import assemble
 from offpeak.errors import ReconcileError
 from offpeak.layout import layout_of
@@ -258,6 +259,8 @@ def _small_batches() -> Iterator[None]:
     """A run of a few rows in several batches, of files in several too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembling, "rows_per_batch", lambda _: 8)
+        patch.setattr(assembling, "MANY_ROWS", 9)
+        patch.setattr(lettering, "_GROUP_ROWS", 3)
         patch.setattr(row_files, "UNPACK_ROWS", 2)
         patch.setattr(row_files, "READ_ROWS", 3)
         patch.setattr(row_files, "BATCH_ROWS", 5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from offpeak import row_files
-from offpeak.row_files import RowFiles, Rows
+from offpeak.row_files import Grouped, RowFiles, Rows, RowsAt
 from tests.core.taking import TAKES, Place, taken
 
 SCHEMA = pa.schema([("said", pa.string()), ("tags", pa.list_(pa.string())), ("count", pa.int64())])
@@ -89,3 +92,38 @@ def test_a_file_is_read_so_many_rows_at_a_time_and_to_its_end(files: list[Path])
     parts = [rows.take(count) for count in (1, 0, 120, 49, 600, 5)]
     assert [part.num_rows for part in parts] == [1, 0, 120, 49, 530, 0]
     assert pa.concat_tables(parts) == pq.read_table(files[0], columns=["said", "count"])
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_single_rows_are_taken_by_their_numbers_and_hold_no_more_than_themselves(
+    tmp_path: Path, known: bool
+) -> None:
+    path = write(tmp_path / "long.parquet", 5_000, "x" * 500, group=1_000)
+    footer = pq.read_metadata(path) if known else None
+    rows = RowsAt(path, ["said", "count"], footer)
+    wanted = [[0, 1], [2, 998, 999, 1_000, 3_500], [3_500, 4_999]]
+    found = [rows.take(np.array(one)) for one in wanted]
+    assert [table["count"].to_pylist() for table in found] == wanted
+    assert found[0]["said"].to_pylist() == [f"{'x' * 500} {number} 🛒" for number in (0, 1)]
+    assert sum(table.get_total_buffer_size() for table in found) < 20_000
+    with pytest.raises(IndexError, match=r"5,000 rows, and no row 5,000"):
+        rows.take(np.array([5_000]))
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(0, 9), max_size=12), least=st.integers(1, 20))
+def test_tables_are_written_together_as_groups_of_at_least_so_many_rows(sizes: list[int], least: int) -> None:
+    numbers = iter(range(sum(sizes)))
+    tables = [pa.table({"n": list(islice(numbers, size))}, SMALL) for size in sizes]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "groups.parquet"
+        with Grouped(path, SMALL, least, compression="zstd") as out:
+            for table in tables:
+                out.add(table)
+        file = pq.ParquetFile(path)
+        assert file.read()["n"].to_pylist() == list(range(sum(sizes)))
+        groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        assert all(least <= rows < least + 9 for rows in groups[:-1])
+
+
+SMALL = pa.schema([("n", pa.int64())])
