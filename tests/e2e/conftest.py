@@ -21,6 +21,7 @@ from offpeak.emulator import Control, Emulator
 from offpeak.ledger import Run
 from offpeak.site import Site
 from offpeak.states import ShardState
+from tests.e2e.warm import SETTINGS, warm
 
 ROWS = 120
 DAGS = ("ticket_triage", "survivor", "refused", "own", "costly", "approved_unseen")
@@ -126,7 +127,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     )  # so that there are shares to read
     with Emulator(frozen=True) as emulator:
         env = towards(emulator.url, environ(), key=KEY) | {"OFFPEAK_STORE": str(store)}
-        with LocalAirflow(home / "airflow", dags, env=env, settings=_SETTINGS) as airflow:
+        with LocalAirflow(warm(home / "airflow"), dags, env=env, settings=SETTINGS | _SETTINGS) as airflow:
             site = Site.open(store=str(store), ledger=f"sqlite:///{store}/ledger.sqlite")
             for dag_id in DAGS:
                 airflow.wait_for_dag(dag_id)

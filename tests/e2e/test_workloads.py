@@ -25,6 +25,7 @@ from offpeak.ledger import Run
 from offpeak.site import Site
 from offpeak.states import RunState
 from tests.e2e.conftest import ROOT
+from tests.e2e.warm import SETTINGS, warm
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
@@ -84,7 +85,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     _write_nights(store)
     with Emulator(speed=30) as emulator:
         env = towards(emulator.url, environ()) | {"OFFPEAK_STORE": str(store)}
-        with LocalAirflow(home / "airflow", dags, env=env) as airflow:
+        with LocalAirflow(warm(home / "airflow"), dags, env=env, settings=SETTINGS) as airflow:
             for dag_id in (*DAGS, "nights", "follower"):
                 airflow.wait_for_dag(dag_id)
                 airflow.api.unpause(dag_id)
