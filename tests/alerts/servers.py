@@ -12,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+POLL_SECONDS = 0.01
+"""How soon a server notices that it is to end; by itself it looks every half second."""
+
 
 class Hook:
     """Takes POSTs and GETs and keeps them; answers with `status`."""
@@ -66,7 +69,7 @@ class Hook:
         return [(body["kind"], body["cause"]) for body in self.taken]
 
     def __enter__(self) -> Hook:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         return self
 
     def __exit__(
@@ -141,7 +144,7 @@ class Smtp:
         return json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": self.port, "extra": extra})
 
     def __enter__(self) -> Smtp:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
         return self
 
     def __exit__(
