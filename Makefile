@@ -34,7 +34,7 @@ up: install ## Keep Airflow up with the DAGs until Ctrl-C; asks real providers i
 .PHONY: test
 test: install ## Run all tests; those that need Postgres or a browser are skipped where there is none
 	@.ci/system-packages
-	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(RUN) pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-slow
 test-slow: install ## The tests that make test leaves out, in about 40 minutes (the whole chaos matrix is make chaos)
