@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,28 @@ def test_great_expectations_is_imported_without_scipy_and_judges_with_it() -> No
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.splitlines() == ["[False, True] [False, False]", "True  True"]
+
+
+_LOGGED = """
+import logging
+
+logging.basicConfig(level=logging.INFO)
+{before}
+from offpeak.checks.engine import imported
+
+imported()
+print(logging.getLogger("great_expectations").level)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "level"),
+    [("", logging.WARNING), ('logging.getLogger("great_expectations").setLevel(20)', logging.INFO)],
+)
+def test_great_expectations_notes_about_its_documentation_are_in_no_log_but_where_they_are_wanted(
+    before: str, level: int
+) -> None:
+    code = _LOGGED.format(before=before)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == [str(level)]
+    assert ("Skipping registering" in told.stderr) == (level == logging.INFO)

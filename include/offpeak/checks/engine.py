@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,10 @@ def imported() -> ModuleType:
     """Great Expectations, which takes seconds to import: scipy and altair, of which few expectations use anything,
     are loaded when one does. That saves half."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    if (its_own := logging.getLogger("great_expectations")).level == logging.NOTSET:
+        its_own.setLevel(
+            logging.WARNING
+        )  # 200 lines of a task's log were its notes about its own documentation
     with lazily("scipy.stats", "altair"):
         import great_expectations
         import great_expectations.expectations
