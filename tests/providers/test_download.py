@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offpeak.blocks import BLOCK_BYTES, lines_in
+from offpeak.blocks import BLOCK_BYTES, Block, lines_in
 from offpeak.errors import ProviderBusy
 from offpeak.providers import download
 from offpeak.providers.download import ATTEMPTS, SHORT_ATTEMPTS, Stream, downloaded
@@ -131,6 +132,35 @@ def test_whoever_reads_no_further_ends_the_download() -> None:
     blocks.close()
     assert closed.is_set()
     assert not [thread for thread in threading.enumerate() if thread.name == "offpeak-download"]
+
+
+def test_a_download_that_is_left_as_garbage_is_ended_by_its_own_thread_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line, given, unraised = b"x" * 1_000 + b"\n", threading.Event(), list[object]()
+    monkeypatch.setattr("sys.unraisablehook", unraised.append)
+    held: list[Iterator[Block]] = []
+    ended = threading.Event()
+
+    @contextmanager
+    def stream() -> Iterator[Iterator[bytes]]:
+        def endless() -> Iterator[bytes]:
+            for number in itertools.count():
+                if number == 3 * BLOCK_BYTES // len(line):
+                    assert given.wait(30)
+                    held.clear()  # the last reference: the generator is closed here
+                yield line
+
+        try:
+            yield endless()
+        finally:
+            ended.set()
+
+    held.append(downloaded(stream, least=0, wait=pytest.fail))
+    next(held[0])
+    given.set()
+    assert ended.wait(30)
+    assert not unraised
 
 
 def test_an_error_of_ours_in_the_download_reaches_the_reader() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from itertools import islice
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from typing import IO, Any
 
 import orjson
@@ -190,7 +190,8 @@ def _arriving(stream: Stream, file: IO[bytes], least: int) -> Iterator[Any]:
         yield coming
     finally:
         coming.leave()
-        thread.join()
+        if current_thread() is not thread:  # whoever collects garbage may be that one
+            thread.join()
 
 
 def _is_cut(last: bytes) -> bool:
