@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class _Source:
     """Where the results of a shard come from, and which verb of the ledger ends it."""
 
     origin: Origin
-    results: Callable[[pa.Array, Tally], Iterable[Answered | Result]]
+    results: Callable[[pa.Array, Tally], Generator[Answered | Result, None, None]]
     """From the fingerprints that were sent, exactly one result for each."""
     end: Callable[[Shard, Spend, NewShard | None], bool]
 
@@ -90,8 +91,9 @@ def _collect(workload: Workload, site: Site, shard: Shard, source: _Source) -> T
         with (
             site.store.writing(results) as path,
             ResultWriter(workload, path, tally, source.origin) as writer,
+            # closed here and not by the garbage collector, which may run in the very thread that it would wait for
+            closing(source.results(fingerprints, tally)) as asked,
         ):
-            asked = source.results(fingerprints, tally)
             for found in accepted(
                 workload, asked, lambda: rows_of(site.store, folder, workload, fingerprints)
             ):

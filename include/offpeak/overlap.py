@@ -26,6 +26,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     run: Callable[..., Any] = copy_context().run
     thread = Thread(target=run, args=(_make, items, wanted, made), name="offpeak-ahead", daemon=True)
     thread.start()
+    reader = current_thread()
     try:
         wanted.put(True)
         while (item := _next(made)) is not _END:
@@ -33,7 +34,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             yield item
     finally:
         wanted.put(False)
-        if current_thread() is not thread:  # whoever collects garbage may be that one
+        if current_thread() is reader:  # another one collects garbage, and may be what `items` waits for
             thread.join()
             while made.qsize() > 1:  # what nobody asked for any more
                 made.get()

@@ -87,7 +87,7 @@ def make_plan(workload: Workload, site: Site, run: Run, interval: Interval, read
     with tempfile.TemporaryDirectory(prefix="offpeak-plan-") as place:
         work = Path(place)
         if reading.shares:
-            spooled = gather(workload, reading.shares, work / "rows.parquet", reading.limit)
+            spooled = gather(workload, reading.shares, work / "rows.parquet")
         else:
             opening = opening_of(workload, site, interval)
             spooled = spool(workload, opening, work / "rows.parquet", reading.limit)

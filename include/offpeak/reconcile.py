@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ class _Read:
 
 def reconcile(
     workload: Workload, blocks: Iterable[Block], sent: pa.Array, tag: str, batch: Batch, tally: Tally
-) -> Iterator[Answered | Result]:
+) -> Generator[Answered | Result, None, None]:
     """Exactly one result for each fingerprint in `sent`, whatever the lines of the blocks hold.
 
     Foreign and repeated lines are counted in `tally` and left out; a request in no line is `missing`,

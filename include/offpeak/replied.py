@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from offpeak.providers.provider import Reply
@@ -17,7 +17,9 @@ NOT_ASKED = "not_asked"
 """The code of a request that the run ended, or was published, before."""
 
 
-def replied(workload: Workload, found: Iterable[Reply], sent: Iterable[str], tag: str) -> Iterator[Result]:
+def replied(
+    workload: Workload, found: Iterable[Reply], sent: Iterable[str], tag: str
+) -> Generator[Result, None, None]:
     """Exactly one result for each fingerprint in `sent`: its first reply, or `cancelled` where there is none."""
     left = dict.fromkeys(sent)
     for reply in found:

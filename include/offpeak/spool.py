@@ -71,24 +71,20 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
     return _written(workload, path, made, render.empty(), opening.share)
 
 
-def gather(workload: Workload, shares: Sequence[Path], path: Path, limit: int | None) -> Spooled:
-    """The same from the spools of a source's shares, one after the other: the first `limit` rows of them."""
-    return _written(workload, path, ahead(_spooled(shares, limit)), _Renderer(workload).empty(), Share())
+def gather(workload: Workload, shares: Sequence[Path], path: Path) -> Spooled:
+    """The same from the spools of a source's shares, one after the other."""
+    return _written(workload, path, ahead(_spooled(shares)), _Renderer(workload).empty(), Share())
 
 
-def _spooled(shares: Sequence[Path], limit: int | None) -> Iterator[pa.Table]:
+def _spooled(shares: Sequence[Path]) -> Iterator[pa.Table]:
     import pyarrow.parquet as pq
 
-    left = limit
     for share in shares:
-        file = pq.ParquetFile(share, pre_buffer=False)
-        names = file.schema_arrow.names[1:]  # rows are numbered anew
-        for group in range(file.num_row_groups):
-            if left == 0:
-                return
-            if (table := file.read_row_group(group, names).slice(0, left)).num_rows:
-                yield table
-                left = None if left is None else left - table.num_rows
+        with pq.ParquetFile(share, pre_buffer=False) as file:
+            names = file.schema_arrow.names[1:]  # rows are numbered anew
+            for group in range(file.num_row_groups):
+                if (table := file.read_row_group(group, names)).num_rows:
+                    yield table
 
 
 def _written(
@@ -101,15 +97,17 @@ def _written(
     key, rows = workload.rows.key, 0
     first = next(tables, empty)
     schema = first.schema.insert(0, pa.field("_ordinal", pa.int64()))
-    with _writer(path, schema, key) as writer, behind() as thread:
-        for found in chain((first,), tables):
-            ordinals = numbers(np.arange(rows, rows + found.num_rows))
-            table = found.add_column(0, schema.field(0), ordinals)
-            thread.call(
-                writer.write_table, table if table.schema == schema else _fit(table, schema, workload)
-            )
-            rows += table.num_rows
-        writer.add_key_value_metadata({SEEN: share.seen})
+    with _writer(path, schema, key) as writer:
+        with behind() as thread:
+            for found in chain((first,), tables):
+                ordinals = numbers(np.arange(rows, rows + found.num_rows))
+                table = found.add_column(0, schema.field(0), ordinals)
+                if table.schema != schema:
+                    table = _fit(table, schema, workload)
+                thread.call(writer.write_table, table)
+                rows += table.num_rows
+        if share.of > 1:
+            writer.add_key_value_metadata({SEEN: share.seen})
     return Spooled(
         path=path,
         key=key,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from offpeak import Prompt, jsonl
+from offpeak import Prompt, csv, jsonl
 from offpeak.errors import InputError, SpecError
 from offpeak.ledger import NewRun
 from offpeak.plan import Reading, make_plan
@@ -46,7 +46,8 @@ def asked_by(of: Workload, at: Site, **options: Any) -> NewRun:
 
 
 def spool_all(of: Workload, at: Site, new: NewRun) -> int:
-    return sum(spool_share(of, at, new, hourly(), number) for number in range(of.readers))
+    made = [spool_share(of, at, new, hourly(), number) for number in range(of.readers)]
+    return sum(rows for rows in made if rows is not None)
 
 
 def made(of: Workload, at: Site, new: NewRun) -> tuple[list[dict[str, Any]], ...]:
@@ -54,7 +55,7 @@ def made(of: Workload, at: Site, new: NewRun) -> tuple[list[dict[str, Any]], ...
     run, _ = at.ledger.open_run(new, now=at.now())
     with shares_of(of, at, new) as shares:
         assert len(shares) == of.readers
-        plan = make_plan(of, at, run, hourly(), Reading(new.spec["limit"], shares=shares))
+        plan = make_plan(of, at, run, hourly(), Reading(shares=shares))
     folder = Path(at.store.root) / plan.folder
     counts = {
         name: getattr(plan, name) for name in ("rows", "asked", "folded", "bad", "key_type", "bad_examples")
@@ -63,19 +64,43 @@ def made(of: Workload, at: Site, new: NewRun) -> tuple[list[dict[str, Any]], ...
 
 
 @pytest.mark.parametrize("readers", [2, 3, 5, 40])
-@pytest.mark.parametrize("limit", [None, 5, 30])
-def test_a_plan_from_shares_is_the_plan_of_one_reader(at: Site, readers: int, limit: int | None) -> None:
+def test_a_plan_from_shares_is_the_plan_of_one_reader(at: Site, readers: int) -> None:
     of = several(at, readers)
-    new = asked_by(of, at, limit=limit)
-    read_rows = spool_all(of, at, new)
-    if limit is None:
-        assert read_rows == 58
+    new = asked_by(of, at)
+    assert spool_all(of, at, new) == 58
     rows, decided, (counts,) = made(of, at, new)
-    alone = planned(several(at, 1), at, hour=9, **({} if limit is None else {"limit": limit}))
+    alone = planned(several(at, 1), at, hour=9)
     assert rows == alone.rows()
     assert decided == read(alone.file("plan.parquet"))
     assert counts == {name: getattr(alone.plan, name) for name in counts}
-    assert [row["_ordinal"] for row in rows] == list(range(58 if limit is None else limit))
+    assert [row["_ordinal"] for row in rows] == list(range(58))
+
+
+def test_a_limited_run_and_one_that_is_planned_have_nothing_to_be_read_for_them(at: Site) -> None:
+    of = several(at, 2)
+    assert spool_share(of, at, asked_by(of, at, limit=5), hourly(), 0) is None
+    new = asked_by(of, at)
+    started(of, at, new)
+    for path in (Path(at.store.root) / "in").iterdir():
+        path.unlink()
+    assert spool_share(of, at, new, hourly(), 0) is None
+    with pytest.raises(InputError):
+        spool_share(of, at, asked_by(several_prompt(), at), hourly(), 0)
+    assert at.store.names("runs/*/*shares*/*") == []
+
+
+def started(of: Workload, at: Site, new: NewRun) -> None:
+    """The run of `new`, planned and running."""
+    run, _ = at.ledger.open_run(new, now=at.now())
+    spool_all(of, at, new)
+    with shares_of(of, at, new) as shares:
+        plan = make_plan(of, at, run, hourly(), Reading(shares=shares))
+    drop_shares(of, at, new)
+    at.ledger.start_running(run.run_id, [], {"folder": plan.folder, "rows": plan.rows}, now=at.now())
+
+
+def several_prompt() -> Workload:
+    return workload(readers=2, keep=["text"], prompt=Prompt(user="Another prompt. {{ row.text }}"))
 
 
 def test_rows_that_cannot_be_read_keep_their_file_and_line(at: Site, tmp_path: Path) -> None:
@@ -135,9 +160,14 @@ def test_shares_are_used_only_if_all_are_there_and_saw_the_same_files(
     assert used() == 0
     spool_share(of, at, new, hourly(), 0)
     assert used() == 2
-    changed = workload(readers=2, keep=["text"], prompt=Prompt(user="Another prompt. {{ row.text }}"))
+    changed = several_prompt()
     with shares_of(changed, at, asked_by(changed, at)) as shares:
         assert shares == []
+    (path,) = (path for path in (Path(at.store.root) / "in").iterdir() if path.name == "a.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.take(pa.array(range(table.num_rows - 1, -1, -1))), path, row_group_size=7)
+    spool_share(of, at, new, hourly(), 1)
+    assert used() == 0, "the file was written anew, with rows of the same size in another order"
     drop_shares(of, at, new)
     assert used() == 0
     assert at.store.names("runs/**/*.parquet") == []
@@ -155,6 +185,19 @@ def test_a_run_from_the_command_line_and_a_replay_look_for_no_shares(
         with shares_of(of, at, new) as shares:
             assert shares == []
     assert not caplog.records
+
+
+def test_a_source_that_is_read_in_another_way_has_other_shares(at: Site, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,text\n1,h\u00e9".encode())
+    (tmp_path / "b.csv").write_bytes("id,text\n2,h\u00e9".encode())
+    wrong, right = (
+        workload(rows=csv(str(tmp_path / "*.csv"), key="id", encoding=encoding), readers=2)
+        for encoding in ("cp1252", "utf-8")
+    )
+    spool_share(wrong, at, asked_by(wrong, at), hourly(), 0)
+    spool_share(right, at, asked_by(right, at), hourly(), 1)
+    with shares_of(right, at, asked_by(right, at)) as shares:
+        assert shares == []
 
 
 def test_a_source_that_cannot_be_read_leaves_no_share(at: Site) -> None:

@@ -6,11 +6,13 @@ import os
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
+from functools import partial
+from hashlib import blake2b
 from itertools import islice
-from threading import Condition, Thread, current_thread
+from threading import Condition, Thread
 from typing import IO, Any
 
 import orjson
@@ -47,28 +49,41 @@ def downloaded(stream: Stream, *, least: int, wait: Callable[[float], None]) -> 
         except (_Short, ProviderBusy) as error:
             tries.failed(error)
         file.seek(0)
-        known = Counter(islice(lines_in(blocks_of(file)), given))
+        known = _Known(islice(lines_in(blocks_of(file)), given))
     with _temporary() as file:
         _fetch(stream, file, least, wait, tries)
         file.seek(0)
-        for block in blocks_of(file):
-            yield _without(block, known) if known else block
+        yield from map(known.left_out_of, blocks_of(file))
 
 
 def _temporary() -> AbstractContextManager[IO[bytes]]:
     return tempfile.TemporaryFile(prefix="offpeak-results-", buffering=0)
 
 
-def _without(block: Block, known: Counter[bytes]) -> Block:
-    """The block's lines but for the known ones, each as often as it is known."""
-    import numpy as np
+class _Known:
+    """Lines that were given before, by their hashes."""
 
-    new = np.ones(len(block), bool)
-    for place, line in enumerate(block):
-        if known[line]:
-            known[line] -= 1
-            new[place] = False
-    return Block(data=block.data, starts=block.starts[new], ends=block.ends[new])
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._counts = Counter(map(_hash, lines))
+        self._left = self._counts.total()
+
+    def left_out_of(self, block: Block) -> Block:
+        """The block's other lines; each known one is left out as often as it was given."""
+        import numpy as np
+
+        if not self._left:
+            return block
+        new = np.ones(len(block), bool)
+        for place, line in enumerate(block):
+            if self._counts[name := _hash(line)]:
+                self._counts[name] -= 1
+                self._left -= 1
+                new[place] = False
+        return Block(data=block.data, starts=block.starts[new], ends=block.ends[new])
+
+
+def _hash(line: bytes) -> bytes:
+    return blake2b(line, digest_size=16).digest()
 
 
 class _Short(Exception):
@@ -111,7 +126,7 @@ def _fetch(stream: Stream, file: IO[bytes], least: int, wait: Callable[[float], 
         file.seek(0)
         file.truncate()
         try:
-            _attempt(stream, file, file.write, least)
+            _attempt(stream, file, partial(_write, file), least)
             return
         except _Short as short:
             if tries.is_last_short:
@@ -134,11 +149,23 @@ def _attempt(stream: Stream, file: IO[bytes], write: Callable[[bytes], object], 
         raise _Short
 
 
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    """All of it: an unbuffered write may take only a part, and only the next one says that the disk is full."""
+    left = memoryview(chunk)
+    while left:
+        left = left[file.write(left) :]
+
+
 class _Arriving:
-    """A file that one thread fills while another reads it."""
+    """A file that one thread fills while another reads it.
+
+    Neither waits for the other's end: whichever collects garbage may be the one that closes what the other uses. So
+    each has a descriptor of its own.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._filled = os.fdopen(os.dup(file.fileno()), "w+b", buffering=0)
         self._more = Condition()
         self._size = self._read = 0
         self._ended = self._is_left = False
@@ -147,7 +174,8 @@ class _Arriving:
     def fill(self, stream: Stream, least: int) -> None:
         """In a thread of its own, until all of it is there or nobody reads any more."""
         try:
-            _attempt(stream, self._file, self._write, least)
+            with self._filled:
+                _attempt(stream, self._filled, self._write, least)
         except BaseException as error:  # noqa: BLE001  it is raised again by whoever reads
             self._error = error
         with self._more:
@@ -155,7 +183,7 @@ class _Arriving:
             self._more.notify()
 
     def _write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
+        _write(self._filled, chunk)
         with self._more:
             if self._is_left:
                 raise _Left
@@ -190,8 +218,6 @@ def _arriving(stream: Stream, file: IO[bytes], least: int) -> Iterator[Any]:
         yield coming
     finally:
         coming.leave()
-        if current_thread() is not thread:  # whoever collects garbage may be that one
-            thread.join()
 
 
 def _is_cut(last: bytes) -> bool:

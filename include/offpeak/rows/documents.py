@@ -55,7 +55,9 @@ class DocumentRows:
         gathered: list[tuple[str, str]] = []
         problems: list[RowProblem] = []
         files = list(enumerate(_named(self.addresses, opening), 1))
-        mine = opening.share.pick(files, [1] * len(files))
+        mine = files
+        if opening.share.of > 1:
+            mine = opening.share.pick(files, [1] * len(files), [file.version for _, (_, file) in files])
         first, size = mine[0][0] if mine else 1, 0
         for number, (name, file) in mine:
             text = self._read(file, number)

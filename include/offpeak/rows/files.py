@@ -40,6 +40,17 @@ class SourceFile:
         except OSError as error:
             raise unreadable(self.address, error) from error
 
+    @property
+    def version(self) -> str:
+        """Another one once the file is written anew; InputError when nobody can say."""
+        try:
+            if self.fs is not None:
+                return str(self.fs.ukey(self.path))
+            found = Path(self.path).stat()
+            return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+        except OSError as error:
+            raise unreadable(self.address, error) from error
+
     def open(self) -> IO[bytes]:
         """Open for reading; InputError when that fails."""
         try:
@@ -115,7 +126,9 @@ def find_files(addresses: Sequence[str], store: Store, interval_key: str = "") -
 
 def files_of(files: Sequence[SourceFile], share: Share) -> Sequence[SourceFile]:
     """The files of one share, by their sizes."""
-    return files if share.of == 1 else share.pick(files, [file.size for file in files])
+    if share.of == 1:
+        return files
+    return share.pick(files, [file.size for file in files], [file.version for file in files])
 
 
 def _local_files(address: str) -> list[SourceFile]:

@@ -144,7 +144,9 @@ def _pieces(files: Sequence[SourceFile], share: Share) -> Iterator[_Piece]:
             groups = [reader.metadata.row_group(number) for number in range(reader.num_row_groups)]
         places += [(file, number) for number in range(len(groups))]
         sizes += [max(1, group.total_byte_size) for group in groups]
-    for file, found in groupby(share.pick(places, sizes), key=itemgetter(0)):
+    for file, found in groupby(
+        share.pick(places, sizes, [file.version for file in files]), key=itemgetter(0)
+    ):
         numbers = [number for _, number in found]
         yield _Piece(file, range(numbers[0], numbers[-1] + 1))
 

@@ -50,9 +50,10 @@ class Share:
         self.seen = ""
         """Names the items that were there to pick from: shares fit together if all of them saw the same."""
 
-    def pick(self, items: Sequence[T], sizes: Sequence[int]) -> list[T]:
-        """This share's items, neighbours of about the same size together as every other share's. Sizes above 0."""
-        self.seen = blake2b(repr((items, sizes)).encode(), digest_size=16).hexdigest()
+    def pick(self, items: Sequence[T], sizes: Sequence[int], versions: Sequence[str]) -> list[T]:
+        """This share's items, neighbours of about the same size together as every other share's. Sizes above 0;
+        `versions` are what tells a file from what it was before, as many as it takes."""
+        self.seen = blake2b(repr((items, sizes, versions)).encode(), digest_size=16).hexdigest()
         whole, before, mine = sum(sizes), 0, []
         for item, size in zip(items, sizes, strict=True):
             if (2 * before + size) * self.of // (2 * whole) == self.number:
@@ -88,6 +89,8 @@ class RowSource(Protocol):
 
     def describe(self) -> str:
         """One line for people: the kind and the address, no credentials."""
+
+    # A source of files also says `has_shares: ClassVar[bool] = True`, and its batches keep to `opening.share`.
 
     def batches(self, opening: Opening) -> Iterator[RowBatch]:
         """Stream the records; bounded memory however many there are.
