@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 STAGED = "staged.parquet"
 MANY_ROWS = 2_000_000
+"""Above it the join holds half as many rows at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,7 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     # a thread of its own: a pool's ends with the pool, which garbage collection may find before this generator
     wanted: SimpleQueue[bool] = SimpleQueue()
     made: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-    run: Callable[..., Any] = copy_context().run
-    thread = Thread(target=run, args=(_make, items, wanted, made), name="offpeak-ahead", daemon=True)
-    thread.start()
+    thread = beside("offpeak-ahead", _make, items, wanted, made)
     reader = current_thread()
     try:
         wanted.put(True)
@@ -39,6 +37,15 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
             while made.qsize() > 1:  # what nobody asked for any more
                 made.get()
             _next(made)
+
+
+def beside(name: str, function: Callable[..., Any], *given: Any) -> Thread:
+    """A thread that has begun to call the function, with the context variables of whoever asks; the process does not
+    wait for its end."""
+    run: Callable[..., Any] = copy_context().run
+    thread = Thread(target=run, args=(function, *given), name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _make(items: Iterator[Any], wanted: SimpleQueue[bool], made: SimpleQueue[Any]) -> None:

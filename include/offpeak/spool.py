@@ -68,12 +68,12 @@ def spool(workload: Workload, opening: Opening, path: Path, limit: int | None) -
     render = _Renderer(workload)
     batches = _limited(workload.rows.batches(opening), limit)
     made = (render.table(batch, there) for batch, there in _sliced(ahead(batches), render.slice_rows))
-    return _written(workload, path, made, render.empty(), opening.share)
+    return _written(workload, path, made, opening.share)
 
 
 def gather(workload: Workload, shares: Sequence[Path], path: Path) -> Spooled:
     """The same from the spools of a source's shares, one after the other."""
-    return _written(workload, path, ahead(_spooled(shares)), _Renderer(workload).empty(), Share())
+    return _written(workload, path, ahead(_spooled(shares)), Share())
 
 
 def _spooled(shares: Sequence[Path]) -> Iterator[pa.Table]:
@@ -87,15 +87,13 @@ def _spooled(shares: Sequence[Path]) -> Iterator[pa.Table]:
                     yield table
 
 
-def _written(
-    workload: Workload, path: Path, tables: Iterator[pa.Table], empty: pa.Table, share: Share
-) -> Spooled:
-    """The tables of a share in one file, their rows numbered; `empty` if there are none."""
+def _written(workload: Workload, path: Path, tables: Iterator[pa.Table], share: Share) -> Spooled:
+    """The tables of a share in one file, their rows numbered."""
     import numpy as np
     import pyarrow as pa
 
     key, rows = workload.rows.key, 0
-    first = next(tables, empty)
+    first = next(tables, _no_rows(workload))
     schema = first.schema.insert(0, pa.field("_ordinal", pa.int64()))
     with _writer(path, schema, key) as writer:
         with behind() as thread:
@@ -232,17 +230,6 @@ class _Renderer:
             return made
         return pa.concat_tables([made, self._unread(batch.problems, made.schema)])
 
-    def empty(self) -> pa.Table:
-        """No rows at all: every column as text, since nothing says otherwise."""
-        import pyarrow as pa
-
-        types = {
-            "_number": pa.int64(),
-            "_system": pa.dictionary(pa.int32(), pa.string()),
-        }
-        names = _names(self._workload.rows.key, self._workload.keep)
-        return pa.table([pa.nulls(0, types.get(name, pa.string())) for name in names], names=names)
-
     def _check_columns(self, records: pa.RecordBatch, origin: str) -> None:
         """A prompt that uses the whole row reads whatever there is; what else is needed may be missing."""
         templates = (template.columns or () for template in (self._system, self._user))
@@ -316,6 +303,18 @@ class _Renderer:
         }
         columns = [values.get(field.name, pa.nulls(len(problems), field.type)) for field in schema]
         return pa.table(columns, schema=schema)
+
+
+def _no_rows(workload: Workload) -> pa.Table:
+    """Every column as text, since nothing says otherwise."""
+    import pyarrow as pa
+
+    types = {
+        "_number": pa.int64(),
+        "_system": pa.dictionary(pa.int32(), pa.string()),
+    }
+    names = _names(workload.rows.key, workload.keep)
+    return pa.table([pa.nulls(0, types.get(name, pa.string())) for name in names], names=names)
 
 
 def _encoded(system: Rendered) -> pa.DictionaryArray:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -20,7 +20,23 @@ from offpeak.overlap import ahead
 from offpeak.providers import download
 from offpeak.providers.download import ATTEMPTS, SHORT_ATTEMPTS, Stream, downloaded
 
+LINE = b"x" * 1_000 + b"\n"
+BLOCK_LINES = BLOCK_BYTES // len(LINE)
 LINES = st.lists(st.sampled_from([b"{}", b'{"a": 1}', b"x" * 9, b"no json"]), max_size=12)
+
+
+def streaming(pieces: Callable[[], Iterator[bytes]]) -> Stream:
+    """A stream of these pieces, which are closed at its end."""
+
+    @contextmanager
+    def stream() -> Iterator[Iterator[bytes]]:
+        made = pieces()
+        try:
+            yield made
+        finally:
+            getattr(made, "close", int)()
+
+    return stream
 
 
 class Server:
@@ -35,9 +51,9 @@ class Server:
         self.cuts = cuts
         self.tries = 0
 
-    @contextmanager
-    def stream(self) -> Iterator[Iterator[bytes]]:
-        yield self._pieces()
+    @property
+    def stream(self) -> Stream:
+        return streaming(self._pieces)
 
     def _pieces(self) -> Iterator[bytes]:
         number, self.tries = self.tries, self.tries + 1
@@ -74,37 +90,31 @@ def test_every_line_is_given_once_whatever_breaks_and_in_whatever_order_it_comes
 
 
 def test_lines_are_given_while_the_rest_is_on_its_way() -> None:
-    line, seen = b"x" * 1_000 + b"\n", threading.Event()
+    seen = threading.Event()
 
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
-        def pieces() -> Iterator[bytes]:
-            for _ in range(2 * BLOCK_BYTES // len(line)):
-                yield line
-            assert seen.wait(30), "nothing was given before all had arrived"
-            yield line
-
-        yield pieces()
+    def pieces() -> Iterator[bytes]:
+        yield from repeat(LINE, 2 * BLOCK_LINES)
+        assert seen.wait(30), "nothing was given before all had arrived"
+        yield LINE
 
     found = 0
-    for block in downloaded(stream, least=0, wait=pytest.fail):
+    for block in downloaded(streaming(pieces), least=0, wait=pytest.fail):
         seen.set()
         found += len(block)
-    assert found == 2 * BLOCK_BYTES // len(line) + 1
+    assert found == 2 * BLOCK_LINES + 1
 
 
 @pytest.mark.parametrize(("error", "tries"), [("no_answer", ATTEMPTS), ("rate_limit", 1)])
 def test_a_line_that_keeps_breaking_is_busy_and_a_no_of_the_provider_at_once(error: str, tries: int) -> None:
     begun = []
 
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
+    def pieces() -> Iterator[bytes]:
         begun.append(1)
-        yield iter([b"a\n"])
+        yield b"a\n"
         raise ProviderBusy("gone", code=error)
 
     with pytest.raises(ProviderBusy, match="gone"):
-        list(downloaded(stream, least=2, wait=lambda seconds: None))
+        list(downloaded(streaming(pieces), least=2, wait=lambda seconds: None))
     assert len(begun) == tries
 
 
@@ -116,95 +126,70 @@ def test_a_file_that_stays_short_is_given_as_it_is_with_its_cut_line_and_no_line
 
 
 def test_whoever_reads_no_further_ends_the_download() -> None:
-    line = b"x" * 1_000 + b"\n"
     closed = threading.Event()
 
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
-        def endless() -> Iterator[bytes]:
-            while True:
-                yield line
-
+    def endless() -> Iterator[bytes]:
         try:
-            yield endless()
+            yield from repeat(LINE)
         finally:
             closed.set()
 
-    blocks = downloaded(stream, least=0, wait=pytest.fail)
+    blocks = downloaded(streaming(endless), least=0, wait=pytest.fail)
     next(blocks)
     blocks.close()
     assert closed.wait(30)
 
 
+def test_leaving_waits_for_no_line_that_is_stalled() -> None:
+    is_left, waited = threading.Event(), list[bool]()
+
+    def stalled() -> Iterator[bytes]:
+        yield from repeat(LINE, 2 * BLOCK_LINES)
+        waited.append(is_left.wait(5))
+
+    blocks = downloaded(streaming(stalled), least=0, wait=pytest.fail)
+    next(blocks)
+    blocks.close()
+    assert False not in waited, "closing waited for the line"
+    is_left.set()
+
+
 def test_a_download_that_is_left_as_garbage_is_ended_by_its_own_thread_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    line, given, unraised = b"x" * 1_000 + b"\n", threading.Event(), list[object]()
+    unraised = list[object]()
     monkeypatch.setattr("sys.unraisablehook", unraised.append)
-    held: list[Iterator[Block]] = []
-    ended = threading.Event()
-
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
-        def endless() -> Iterator[bytes]:
-            for number in itertools.count():
-                if number == 3 * BLOCK_BYTES // len(line):
-                    assert given.wait(30)
-                    held.clear()  # the last reference: the generator is closed here
-                yield line
-
-        try:
-            yield endless()
-        finally:
-            ended.set()
-
-    held.append(downloaded(stream, least=0, wait=pytest.fail))
-    next(held[0])
-    given.set()
-    assert ended.wait(30)
+    assert _left_to_the_download(lambda blocks: blocks, lines=3 * BLOCK_LINES).wait(30)
     assert not unraised
 
 
-def test_leaving_waits_for_no_line_that_is_stalled() -> None:
-    line, go = b"x" * 1_000 + b"\n", threading.Event()
-
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
-        def stalled() -> Iterator[bytes]:
-            for _ in range(2 * BLOCK_BYTES // len(line)):
-                yield line
-            assert go.wait(30)
-
-        yield stalled()
-
-    blocks = downloaded(stream, least=0, wait=pytest.fail)
-    next(blocks)
-    blocks.close()
-    go.set()
-
-
 def test_garbage_that_is_collected_by_the_download_waits_for_nobody() -> None:
-    """A chain that reads ahead of the download is left, and the download's own thread is the one that notices."""
-    line, left, collected = b"x" * 1_000 + b"\n", threading.Event(), threading.Event()
+    """A chain that reads ahead of the download is left, and the download's own thread is the one that notices, while
+    the second block is waited for."""
+    assert _left_to_the_download(ahead, lines=3 * BLOCK_LINES // 2).wait(10)
+
+
+def _left_to_the_download(
+    read: Callable[[Iterator[Block]], Iterator[Block]], *, lines: int
+) -> threading.Event:
+    """Read a block, and have the download drop the last reference to what reads it after so many lines; set when the
+    stream is closed."""
+    is_read, closed = threading.Event(), threading.Event()
     held: list[Iterator[Block]] = []
 
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
-        def endless() -> Iterator[bytes]:
-            for _ in range(3 * BLOCK_BYTES // 2 // len(line)):  # the second block is waited for
-                yield line
-            assert left.wait(30)
-            held.clear()
-            collected.set()
-            while True:
-                yield line
+    def endless() -> Iterator[bytes]:
+        try:
+            yield from repeat(LINE, lines)
+            assert is_read.wait(30)
+            held.clear()  # the generator is closed here
+            yield from repeat(LINE)
+        finally:
+            closed.set()
 
-        yield endless()
-
-    held.append(ahead(downloaded(stream, least=0, wait=pytest.fail)))
+    held.append(read(downloaded(streaming(endless), least=0, wait=pytest.fail)))
     next(held[0])
-    left.set()
-    assert collected.wait(10)
+    is_read.set()
+    return closed
 
 
 class Full(io.RawIOBase):
@@ -232,11 +217,9 @@ def test_a_disk_that_takes_a_part_is_asked_again_and_one_that_is_full_is_an_erro
 
 
 def test_an_error_of_ours_in_the_download_reaches_the_reader() -> None:
-    @contextmanager
-    def stream() -> Iterator[Iterator[bytes]]:
+    def pieces() -> Iterator[bytes]:
         raise OSError("no space left")
-        yield iter(())
+        yield b""
 
-    given: Stream = stream
     with pytest.raises(OSError, match="no space left"):
-        list(download.downloaded(given, least=0, wait=pytest.fail))
+        list(downloaded(streaming(pieces), least=0, wait=pytest.fail))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from offpeak import csv, jsonl, parquet
 from offpeak.rows.documents import documents
-from offpeak.rows.source import RowSource, Share
+from offpeak.rows.source import Measured, RowSource, Share
 from offpeak.spool import numbers_of
 from tests.rows.opened import opening, read
 
@@ -107,7 +107,9 @@ def test_every_item_is_in_one_share_and_no_share_has_more_than_its_part_and_an_i
     sizes: list[int], of: int
 ) -> None:
     items = list(range(len(sizes)))
-    picked = [Share(number, of).pick(items, sizes, []) for number in range(of)]
+    picked = [
+        list(Share(number, of).pick(items, lambda item: Measured(sizes[item], ""))) for number in range(of)
+    ]
     assert [item for mine in picked for item in mine] == items
     for mine in picked:
         assert sum(sizes[item] for item in mine) <= sum(sizes) / of + max(sizes, default=0)
@@ -120,6 +122,21 @@ def test_a_file_that_comes_in_between_two_readers_is_seen(tmp_path: Path) -> Non
     pq.write_table(pa.table({"id": ["d"], "text": ["new"]}), tmp_path / "9.parquet")
     list(source.batches(opening(share=second)))
     assert first.seen != second.seen
+
+
+@pytest.mark.parametrize("kind", [_parquet, _jsonl, _csv, _documents])
+def test_a_file_that_is_written_anew_between_two_readers_is_seen(
+    kind: Callable[[Path, Files], RowSource], tmp_path: Path
+) -> None:
+    """Also one of the same size."""
+    source, seen = kind(tmp_path, [[("a", "one")]]), []
+    for rewrites in (False, False, True):
+        if rewrites:
+            kind(tmp_path, [[("b", "two")]])
+        share = Share(1, 2)
+        list(source.batches(opening(share=share)))
+        seen.append(share.seen)
+    assert seen[0] == seen[1] != seen[2]
 
 
 def test_files_elsewhere_are_shared_by_their_sizes() -> None:

@@ -34,10 +34,9 @@ def imported() -> ModuleType:
     """Great Expectations, which takes seconds to import: scipy and altair, of which few expectations use anything,
     are loaded when one does. That saves half."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    # 200 lines of a task's log were its notes about its own documentation
     if (its_own := logging.getLogger("great_expectations")).level == logging.NOTSET:
-        its_own.setLevel(
-            logging.WARNING
-        )  # 200 lines of a task's log were its notes about its own documentation
+        its_own.setLevel(logging.WARNING)
     with lazily("scipy.stats", "altair"):
         import great_expectations
         import great_expectations.expectations

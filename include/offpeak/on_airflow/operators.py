@@ -299,18 +299,20 @@ class ReportTask(RunTask):
     ui_color = "#eee8f4"
 
     def execute(self, context: Any) -> str | None:
-        from offpeak.spool_shares import drop_shares
-
         site, run_id = airflow_site(), self.run_id(context)
-        is_replay = "replay" in (context["dag_run"].conf or {})
-        if (
-            registered(self.workload).readers > 1 and not is_replay
-        ):  # one that failed leaves the others' shares
-            workload, new, _ = _asked_for("", self.workload, site, context)
-            drop_shares(workload, site, new)
+        self._drop_shares(context, site)
         if run_id is None:
             return self._without_run(context, site)
         return self._close(site, run_id)
+
+    def _drop_shares(self, context: Any, site: Site) -> None:
+        """What readers have left of which one failed, so that nothing was planned."""
+        from offpeak.spool_shares import drop_shares
+
+        is_replay = "replay" in (context["dag_run"].conf or {})
+        if registered(self.workload).readers > 1 and not is_replay:
+            workload, new, _ = _asked_for("", self.workload, site, context)
+            drop_shares(workload, site, new)
 
     def _close(self, site: Site, run_id: str) -> str:
         page = close_run(site, self.workload, run_id)

@@ -8,17 +8,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import copy_context
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
-from threading import Condition, Thread
+from threading import Condition
 from typing import IO, Any
 
 import orjson
 
 from offpeak.blocks import Block, blocks_of, lines_in
 from offpeak.errors import ProviderBusy
+from offpeak.overlap import beside
 
 ATTEMPTS = 3
 """For a connection that keeps breaking."""
@@ -175,14 +175,14 @@ class _Arriving:
         """In a thread of its own, until all of it is there or nobody reads any more."""
         try:
             with self._filled:
-                _attempt(stream, self._filled, self._write, least)
+                _attempt(stream, self._filled, self._take, least)
         except BaseException as error:  # noqa: BLE001  it is raised again by whoever reads
             self._error = error
         with self._more:
             self._ended = True
             self._more.notify()
 
-    def _write(self, chunk: bytes) -> None:
+    def _take(self, chunk: bytes) -> None:
         _write(self._filled, chunk)
         with self._more:
             if self._is_left:
@@ -211,9 +211,7 @@ class _Arriving:
 def _arriving(stream: Stream, file: IO[bytes], least: int) -> Iterator[Any]:
     """The file to read while it is downloaded."""
     coming = _Arriving(file)
-    run: Callable[..., Any] = copy_context().run
-    thread = Thread(target=run, args=(coming.fill, stream, least), name="offpeak-download", daemon=True)
-    thread.start()
+    beside("offpeak-download", coming.fill, stream, least)
     try:
         yield coming
     finally:

@@ -24,7 +24,6 @@ from offpeak.rows.files import (
     NOTHING_SENT,
     SourceFile,
     checked_addresses,
-    files_of,
     find_files,
     without_login,
 )
@@ -74,7 +73,7 @@ class CsvRows:
             return  # every file is empty: no rows, and no header that could lack a column
         wanted = wanted_columns(opening, self.key, present, where)
         frame = frame_of(dict.fromkeys(wanted, pa.string()), self.key, where, self.max_cell_bytes)
-        for file in files_of(files, opening.share):
+        for file in opening.share.pick(files, SourceFile.measured):
             header = headers[file.address]
             with self._records(file, encodings[file.address]) as records:
                 next(records, None)  # the header

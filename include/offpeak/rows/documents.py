@@ -55,9 +55,7 @@ class DocumentRows:
         gathered: list[tuple[str, str]] = []
         problems: list[RowProblem] = []
         files = list(enumerate(_named(self.addresses, opening), 1))
-        mine = files
-        if opening.share.of > 1:
-            mine = opening.share.pick(files, [1] * len(files), [file.version for _, (_, file) in files])
+        mine = opening.share.pick(files, lambda one: one[1][1].measured())
         first, size = mine[0][0] if mine else 1, 0
         for number, (name, file) in mine:
             text = self._read(file, number)

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from offpeak.errors import InputError, SpecError
-from offpeak.rows.source import Share
+from offpeak.rows.source import Measured
 from offpeak.store import Store, is_remote
 
 NOTHING_SENT = "Nothing was sent for this run."
@@ -32,24 +32,15 @@ class SourceFile:
     fs: Any = field(default=None, repr=False)
     """The fsspec file system, None for the local disk."""
 
-    @property
-    def size(self) -> int:
-        """In bytes, at least 1; InputError when nobody can say."""
-        try:
-            return max(1, Path(self.path).stat().st_size if self.fs is None else self.fs.size(self.path) or 1)
-        except OSError as error:
-            raise unreadable(self.address, error) from error
-
-    @property
-    def version(self) -> str:
-        """Another one once the file is written anew; InputError when nobody can say."""
+    def measured(self) -> Measured:
+        """Its size and version; InputError when nobody can say."""
         try:
             if self.fs is not None:
-                return str(self.fs.ukey(self.path))
+                return Measured(max(1, self.fs.size(self.path) or 1), str(self.fs.ukey(self.path)))
             found = Path(self.path).stat()
-            return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
         except OSError as error:
             raise unreadable(self.address, error) from error
+        return Measured(max(1, found.st_size), f"{found.st_size} {found.st_mtime_ns} {found.st_ino}")
 
     def open(self) -> IO[bytes]:
         """Open for reading; InputError when that fails."""
@@ -122,13 +113,6 @@ def find_files(addresses: Sequence[str], store: Store, interval_key: str = "") -
         files = _remote_files(expanded) if is_remote(expanded) else _local_files(expanded)
         found.update((file.address, file) for file in files)
     return list(found.values())
-
-
-def files_of(files: Sequence[SourceFile], share: Share) -> Sequence[SourceFile]:
-    """The files of one share, by their sizes."""
-    if share.of == 1:
-        return files
-    return share.pick(files, [file.size for file in files], [file.version for file in files])
 
 
 def _local_files(address: str) -> list[SourceFile]:

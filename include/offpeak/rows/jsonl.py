@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import orjson
 
 from offpeak.rows.columns import BATCH_BYTES, MAX_CELL_BYTES, Frame, excerpt, frame_of, wanted_columns
-from offpeak.rows.files import SourceFile, checked_addresses, files_of, find_files, without_login
+from offpeak.rows.files import SourceFile, checked_addresses, find_files, without_login
 from offpeak.rows.lines import Line, byte_lines, checked_encoding, recoded_lines, text_bytes
 from offpeak.rows.shapes import SCALARS, Shape
 from offpeak.rows.source import Opening, RowBatch, RowProblem, RowSource
@@ -75,7 +75,7 @@ class JsonlRows:
         shapes = {name: shapes[name] for name in names}
         types = {name: shape.arrow() for name, shape in shapes.items()}
         frame = frame_of(types, self.key, where, self.max_cell_bytes)
-        for file in files_of(files, opening.share):
+        for file in opening.share.pick(files, SourceFile.measured):
             yield from self._file_batches(file, frame, shapes, opening.batch_rows)
 
     def _lines(self, file: SourceFile) -> Iterator[Line]:

@@ -26,7 +26,7 @@ from offpeak.rows.files import (
     unreadable,
     without_login,
 )
-from offpeak.rows.source import Opening, RowBatch, RowSource, Share
+from offpeak.rows.source import Measured, Opening, RowBatch, RowSource, Share
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,17 +137,15 @@ def _pieces(files: Sequence[SourceFile], share: Share) -> Iterator[_Piece]:
     if share.of == 1:
         yield from map(_Piece, files)
         return
-    places: list[tuple[SourceFile, int]] = []
-    sizes: list[int] = []
+    groups: list[tuple[SourceFile, int, Measured]] = []
     for file in files:
+        version = file.measured().version
         with _opened(file) as reader:
-            groups = [reader.metadata.row_group(number) for number in range(reader.num_row_groups)]
-        places += [(file, number) for number in range(len(groups))]
-        sizes += [max(1, group.total_byte_size) for group in groups]
-    for file, found in groupby(
-        share.pick(places, sizes, [file.version for file in files]), key=itemgetter(0)
-    ):
-        numbers = [number for _, number in found]
+            for number in range(reader.num_row_groups):
+                size = reader.metadata.row_group(number).total_byte_size
+                groups.append((file, number, Measured(max(1, size), version)))
+    for file, found in groupby(share.pick(groups, itemgetter(2)), key=itemgetter(0)):
+        numbers = [number for _, number, _ in found]
         yield _Piece(file, range(numbers[0], numbers[-1] + 1))
 
 

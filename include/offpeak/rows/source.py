@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
@@ -41,6 +41,15 @@ class RowBatch(NamedTuple):
     problems: tuple[RowProblem, ...] = ()
 
 
+class Measured(NamedTuple):
+    """What a share knows of an item."""
+
+    size: int
+    """In bytes, above 0."""
+    version: str
+    """Another one once the item is written anew."""
+
+
 class Share:
     """One reader's part of a source: the `number`th, from 0, of `of`. One after the other they are all of it."""
 
@@ -50,12 +59,15 @@ class Share:
         self.seen = ""
         """Names the items that were there to pick from: shares fit together if all of them saw the same."""
 
-    def pick(self, items: Sequence[T], sizes: Sequence[int], versions: Sequence[str]) -> list[T]:
-        """This share's items, neighbours of about the same size together as every other share's. Sizes above 0;
-        `versions` are what tells a file from what it was before, as many as it takes."""
-        self.seen = blake2b(repr((items, sizes, versions)).encode(), digest_size=16).hexdigest()
-        whole, before, mine = sum(sizes), 0, []
-        for item, size in zip(items, sizes, strict=True):
+    def pick(self, items: Sequence[T], measure: Callable[[T], Measured]) -> Sequence[T]:
+        """This share's items, neighbours of about the same size together as every other share's; all of them, not
+        measured, for a single reader."""
+        if self.of == 1:
+            return items
+        measured = [measure(item) for item in items]
+        self.seen = blake2b(repr((items, measured)).encode(), digest_size=16).hexdigest()
+        whole, before, mine = sum(one.size for one in measured), 0, []
+        for item, (size, _) in zip(items, measured, strict=True):
             if (2 * before + size) * self.of // (2 * whole) == self.number:
                 mine.append(item)
             before += size
